@@ -1,0 +1,288 @@
+//! An alert: an episode of findings of one rule about one subject, and the record of why it was raised.
+//!
+//! Opened once, updated while it lasts, resolved when it has been quiet. Its id is a function of the rule, the
+//! subject and the time at which it opened, so a replay or a second machine raises the same alert, not another one.
+
+use std::time::Duration;
+
+use serde::ser::{Serialize, SerializeMap, Serializer};
+
+use crate::event::Timestamp;
+use crate::rules::correlation::Measure;
+use crate::rules::{Body, Rule, Severity};
+
+/// An episode is over when nothing was found for its rule's span, and at least for this long. Attackers pause; an
+/// analyst wants one alert for one attack.
+const MIN_QUIET: Duration = Duration::from_secs(15 * 60);
+
+/// Most events kept as evidence.
+pub const MAX_SAMPLES: usize = 5;
+/// Most distinct values kept as evidence.
+pub const MAX_VALUES: usize = 10;
+
+/// How long a rule must find nothing about a subject for its episode to be over.
+pub fn quiet_after(rule: &Rule) -> Duration {
+    let span = match &rule.body {
+        Body::Detection(detection) => detection.timespan,
+        Body::Correlation(linked) => linked.correlation.timespan,
+    };
+    span.max(MIN_QUIET)
+}
+
+/// An alert.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Alert {
+    /// Stable id.
+    pub id: String,
+    /// Identity, name and title of the rule.
+    pub rule: RuleName,
+    /// How much it matters.
+    pub severity: Severity,
+    /// Whose events these are; empty for the only tenant.
+    pub tenant: String,
+    /// What it is about: name and value of each field.
+    pub subject: Vec<(String, String)>,
+    /// When the condition was first satisfied.
+    pub opened_at: Timestamp,
+    /// When it was last satisfied.
+    pub last_seen_at: Timestamp,
+    /// When it was over; `None` while it is open.
+    pub resolved_at: Option<Timestamp>,
+    /// The highest measure.
+    pub observed: f64,
+    /// What the measure was compared with.
+    pub condition: Condition,
+    /// On what grounds.
+    pub evidence: Evidence,
+}
+
+/// How a rule is called.
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+pub struct RuleName {
+    /// Its id, or else its name or title.
+    pub id: String,
+    /// Its name, or else its id or title.
+    pub name: String,
+    /// Its title.
+    pub title: String,
+}
+
+/// What a rule asks for, in a form for programs and one for people.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Condition {
+    /// The kind of measure, in Sigma's words: `event_count`, ...; `match` for a rule about single events.
+    pub kind: &'static str,
+    /// The fields measured.
+    pub fields: Vec<String>,
+    /// Comparison and threshold.
+    pub comparisons: Vec<(&'static str, f64)>,
+    /// The span of the window.
+    pub timespan: Duration,
+    /// One line.
+    pub text: String,
+}
+
+/// On what grounds an alert was raised.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Evidence {
+    /// The window in which the condition was first satisfied.
+    pub window: (Timestamp, Timestamp),
+    /// The first and the last event that is kept or counted here.
+    pub first_seen_at: Timestamp,
+    /// How many observations were taken in since the episode opened, the first one included.
+    pub findings: u64,
+    /// Distinct values, some of them, for rules that count those.
+    pub values: Vec<String>,
+    /// Events, some of them.
+    pub samples: Vec<Sample>,
+}
+
+/// An event kept as evidence.
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+pub struct Sample {
+    /// The source.
+    pub source: String,
+    /// Number of the line in the source, from 1.
+    pub line: u64,
+    /// When.
+    pub at: Timestamp,
+    /// Fields and values.
+    pub fields: serde_json::Map<String, serde_json::Value>,
+}
+
+impl Alert {
+    /// The id of an alert.
+    pub fn id_of(rule: &str, tenant: &str, subject: &[(String, String)], opened_at: Timestamp) -> String {
+        let mut hasher = blake3::Hasher::new();
+        let mut part = |text: &str| {
+            hasher.update(&(text.len() as u64).to_le_bytes());
+            hasher.update(text.as_bytes());
+        };
+        part(rule);
+        part(tenant);
+        for (name, value) in subject {
+            part(name);
+            part(value);
+        }
+        hasher.update(&opened_at.as_micros().to_le_bytes());
+        hasher.finalize().to_hex()[..32].to_owned()
+    }
+
+    /// The subject in one line.
+    pub fn subject_text(&self) -> String {
+        let parts: Vec<String> = self.subject.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        if parts.is_empty() { "everything".to_owned() } else { parts.join(" ") }
+    }
+}
+
+impl Condition {
+    /// The condition of a rule.
+    pub fn of(rule: &Rule) -> Self {
+        match &rule.body {
+            Body::Detection(detection) => Self {
+                kind: "match",
+                fields: Vec::new(),
+                comparisons: vec![("gte", 1.0)],
+                timespan: detection.timespan,
+                text: "an event that matches".to_owned(),
+            },
+            Body::Correlation(linked) => {
+                let correlation = &linked.correlation;
+                let (kind, fields, noun) = match &correlation.measure {
+                    Measure::EventCount => ("event_count", Vec::new(), "events".to_owned()),
+                    Measure::ValueCount(fields) => {
+                        ("value_count", fields.clone(), format!("distinct {}", fields.join(" + ")))
+                    }
+                    Measure::Temporal => ("temporal", Vec::new(), "of the rules".to_owned()),
+                    Measure::TemporalOrdered => ("temporal_ordered", Vec::new(), "of the rules in order".to_owned()),
+                    Measure::ValueSum(field) => ("value_sum", vec![field.clone()], format!("sum of {field}")),
+                    Measure::ValueAvg(field) => ("value_avg", vec![field.clone()], format!("mean of {field}")),
+                    Measure::ValuePercentile(field, percentile) => (
+                        "value_percentile",
+                        vec![field.clone()],
+                        format!("percentile {percentile} of {field}"),
+                    ),
+                };
+                let comparisons = correlation.condition.iter().map(|(c, number)| (word(*c), *number)).collect();
+                let signs: Vec<String> =
+                    correlation.condition.iter().map(|(c, number)| format!("{} {number}", c.sign())).collect();
+                let span = span_text(correlation.timespan);
+                let text = format!("{} {noun} in {span}", signs.join(" and "));
+                Self { kind, fields, comparisons, timespan: correlation.timespan, text }
+            }
+        }
+    }
+}
+
+fn word(comparison: crate::rules::detection::Comparison) -> &'static str {
+    use crate::rules::detection::Comparison::{Eq, Gt, Gte, Lt, Lte, Neq};
+    match comparison {
+        Lt => "lt",
+        Lte => "lte",
+        Gt => "gt",
+        Gte => "gte",
+        Eq => "eq",
+        Neq => "neq",
+    }
+}
+
+/// A span in Sigma's notation.
+pub fn span_text(span: Duration) -> String {
+    let seconds = span.as_secs();
+    match seconds {
+        0 => "0s".to_owned(),
+        _ if seconds.is_multiple_of(86_400) => format!("{}d", seconds / 86_400),
+        _ if seconds.is_multiple_of(3_600) => format!("{}h", seconds / 3_600),
+        _ if seconds.is_multiple_of(60) => format!("{}m", seconds / 60),
+        _ => format!("{seconds}s"),
+    }
+}
+
+/// A whole number without decimals.
+fn number(value: f64) -> serde_json::Value {
+    if value.fract() == 0.0 && value.abs() < 9e15 { (value as i64).into() } else { value.into() }
+}
+
+impl Serialize for Alert {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("id", &self.id)?;
+        map.serialize_entry("rule", &self.rule)?;
+        map.serialize_entry("severity", &self.severity)?;
+        if !self.tenant.is_empty() {
+            map.serialize_entry("tenant", &self.tenant)?;
+        }
+        let subject: serde_json::Map<_, _> =
+            self.subject.iter().map(|(name, value)| (name.clone(), value.clone().into())).collect();
+        map.serialize_entry("subject", &subject)?;
+        map.serialize_entry("opened_at", &self.opened_at)?;
+        map.serialize_entry("last_seen_at", &self.last_seen_at)?;
+        map.serialize_entry("resolved_at", &self.resolved_at)?;
+        map.serialize_entry("observed", &number(self.observed))?;
+        map.serialize_entry("condition", &self.condition)?;
+        map.serialize_entry("evidence", &self.evidence)?;
+        map.end()
+    }
+}
+
+impl Serialize for Condition {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("type", self.kind)?;
+        if !self.fields.is_empty() {
+            map.serialize_entry("field", &self.fields)?;
+        }
+        for (word, threshold) in &self.comparisons {
+            map.serialize_entry(word, &number(*threshold))?;
+        }
+        map.serialize_entry("timespan", &span_text(self.timespan))?;
+        map.serialize_entry("text", &self.text)?;
+        map.end()
+    }
+}
+
+impl Serialize for Evidence {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        let window: serde_json::Map<_, _> = [("from", self.window.0), ("to", self.window.1)]
+            .into_iter()
+            .map(|(name, at)| (name.to_owned(), at.to_string().into()))
+            .collect();
+        map.serialize_entry("window", &window)?;
+        map.serialize_entry("first_seen_at", &self.first_seen_at)?;
+        map.serialize_entry("findings", &self.findings)?;
+        if !self.values.is_empty() {
+            map.serialize_entry("values", &self.values)?;
+        }
+        map.serialize_entry("samples", &self.samples)?;
+        map.end()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_differ_by_rule_tenant_subject_and_start() {
+        let subject = [("source.ip".to_owned(), "192.0.2.1".to_owned())];
+        let at = Timestamp::from_seconds(1);
+        let ids = [
+            Alert::id_of("a", "", &subject, at),
+            Alert::id_of("b", "", &subject, at),
+            Alert::id_of("a", "t", &subject, at),
+            Alert::id_of("a", "", &[], at),
+            Alert::id_of("a", "", &subject, Timestamp::from_seconds(2)),
+        ];
+        for (index, id) in ids.iter().enumerate() {
+            assert_eq!(id.len(), 32);
+            assert!(!ids[..index].contains(id));
+        }
+        assert_eq!(ids[0], Alert::id_of("a", "", &subject, at));
+    }
+
+    #[test]
+    fn spans_are_written_in_the_largest_unit_that_fits() {
+        assert_eq!(["90s", "2m", "1h", "1d"], [90, 120, 3600, 86_400].map(|s| span_text(Duration::from_secs(s))).each_ref().map(String::as_str));
+    }
+}

@@ -1,0 +1,192 @@
+//! What is known to be fine: networks, users, agents and paths, each with a reason and an end.
+//!
+//! Asked twice: before a match is counted, so that a monitor's probes never fill a window, and again before an alert
+//! opens, for what was allowed meanwhile. An entry without an end is for ever, and one without rules is for all.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use serde::Deserialize;
+
+use crate::event::{Event, Timestamp, field};
+use crate::rules::Rule;
+use crate::rules::detection::network;
+use crate::rules::pattern::Pattern;
+
+/// An entry as the configuration has it.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "snake_case")]
+pub struct EntryConfig {
+    /// Address ranges, such as `10.0.0.0/8`.
+    #[serde(default)]
+    pub networks: Vec<String>,
+    /// Accounts, as patterns with `*` and `?`.
+    #[serde(default)]
+    pub users: Vec<String>,
+    /// User agents, as patterns.
+    #[serde(default)]
+    pub agents: Vec<String>,
+    /// Request paths, as patterns.
+    #[serde(default)]
+    pub paths: Vec<String>,
+    /// Names or ids of the rules it is for; all when there are none.
+    #[serde(default)]
+    pub rules: Vec<String>,
+    /// Why this is fine. Asked for, because somebody will wonder.
+    pub reason: String,
+    /// When it ends, in RFC 3339; never when absent.
+    #[serde(default)]
+    pub expires_at: Option<String>,
+}
+
+/// An entry: an event is allowed when it is in every kind of list that the entry has.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    networks: Vec<IpNet>,
+    users: Vec<Pattern>,
+    agents: Vec<Pattern>,
+    paths: Vec<Pattern>,
+    rules: Vec<String>,
+    expires_at: Option<Timestamp>,
+    /// Why.
+    pub reason: String,
+}
+
+/// All entries.
+#[derive(Clone, Debug, Default)]
+pub struct Allowlist {
+    entries: Vec<Entry>,
+}
+
+impl Allowlist {
+    /// Checks and compiles entries. The error says which entry and what was expected.
+    pub fn new(configured: &[EntryConfig]) -> Result<Self, String> {
+        let entries = configured.iter().enumerate().map(|(index, entry)| {
+            Entry::new(entry).map_err(|expected| format!("allowlist entry {}: expected {expected}", index + 1))
+        });
+        Ok(Self { entries: entries.collect::<Result<_, _>>()? })
+    }
+
+    /// Whether there is nothing in it.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// The entry that allows an event, for a rule, at its time.
+    pub fn find(&self, event: &Event<'_>, rule: &Rule, at: Timestamp) -> Option<&Entry> {
+        self.entries.iter().find(|entry| entry.allows(event, rule, at))
+    }
+}
+
+impl Entry {
+    fn new(entry: &EntryConfig) -> Result<Self, String> {
+        if entry.reason.trim().is_empty() {
+            return Err("a reason".to_owned());
+        }
+        let empty = [&entry.networks, &entry.users, &entry.agents, &entry.paths].iter().all(|list| list.is_empty());
+        if empty {
+            return Err("networks, users, agents or paths".to_owned());
+        }
+        let patterns = |texts: &[String]| texts.iter().map(|text| Pattern::parse(text).to_lowercase()).collect();
+        let expires_at = match &entry.expires_at {
+            None => None,
+            Some(text) => Some(
+                Timestamp::parse_rfc3339(text)
+                    .ok_or_else(|| format!("a time such as 2027-01-31T00:00:00Z in expires_at, not '{text}'"))?,
+            ),
+        };
+        Ok(Self {
+            networks: entry.networks.iter().map(|text| network(text)).collect::<Result<_, _>>()?,
+            users: patterns(&entry.users),
+            agents: patterns(&entry.agents),
+            paths: patterns(&entry.paths),
+            rules: entry.rules.clone(),
+            expires_at,
+            reason: entry.reason.clone(),
+        })
+    }
+
+    fn allows(&self, event: &Event<'_>, rule: &Rule, at: Timestamp) -> bool {
+        if self.expires_at.is_some_and(|end| at >= end) {
+            return false;
+        }
+        let names = [rule.name.as_deref(), rule.id.as_deref()];
+        if !self.rules.is_empty() && !self.rules.iter().any(|wanted| names.contains(&Some(wanted.as_str()))) {
+            return false;
+        }
+        let in_networks = self.networks.is_empty() || event.client.is_some_and(|address| self.has_address(address));
+        in_networks
+            && one_matches(&self.users, event.text(field::USER_NAME))
+            && one_matches(&self.agents, event.text(field::USER_AGENT))
+            && one_matches(&self.paths, event.text(field::URL_PATH))
+    }
+
+    fn has_address(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        self.networks.iter().any(|network| network.contains(&address))
+    }
+}
+
+fn one_matches(patterns: &[Pattern], text: Option<&str>) -> bool {
+    if patterns.is_empty() {
+        return true;
+    }
+    let Some(text) = text.map(str::to_lowercase) else { return false };
+    patterns.iter().any(|pattern| pattern.matches(&text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::Schema;
+    use crate::rules::RuleSet;
+
+    fn rule() -> Rule {
+        let text = "title: A\nname: a\nlogsource: {category: x}\ndetection: {s: {f: x}, condition: s}\n";
+        RuleSet::from_texts(&[("r.yml".to_owned(), text.to_owned(), false)]).rules.remove(0)
+    }
+
+    fn allowlist(text: &str) -> Result<Allowlist, String> {
+        #[derive(Deserialize)]
+        struct File {
+            allowlist: Vec<EntryConfig>,
+        }
+        let file: File = toml::from_str(text).map_err(|error| error.to_string())?;
+        Allowlist::new(&file.allowlist)
+    }
+
+    #[test]
+    fn an_entry_allows_what_is_in_all_its_lists_until_it_ends() {
+        let list = allowlist(
+            "[[allowlist]]\nnetworks = ['10.0.0.0/8']\nagents = ['Monitor/*']\nreason = 'uptime'\nexpires_at = '2026-01-01T00:00:00Z'\n",
+        )
+        .unwrap();
+        let schema = Schema::new();
+        let mut event = Event::new(&schema);
+        event.client = "::ffff:10.1.2.3".parse().ok();
+        let at = Timestamp::parse_rfc3339("2025-12-31T23:59:59Z").unwrap();
+        assert!(list.find(&event, &rule(), at).is_none(), "the agent is missing");
+        event.set_text(field::USER_AGENT, "monitor/1.0");
+        assert_eq!(list.find(&event, &rule(), at).map(|entry| entry.reason.as_str()), Some("uptime"));
+        assert!(list.find(&event, &rule(), at.after(std::time::Duration::from_secs(1))).is_none());
+    }
+
+    #[test]
+    fn an_entry_can_be_for_some_rules() {
+        let list = |name: &str| {
+            allowlist(&format!("[[allowlist]]\nusers = ['*']\nrules = ['{name}']\nreason = 'x'\n")).unwrap()
+        };
+        let schema = Schema::new();
+        let mut event = Event::new(&schema);
+        event.set_text(field::USER_NAME, "ann");
+        assert!(list("a").find(&event, &rule(), Timestamp::default()).is_some());
+        assert!(list("b").find(&event, &rule(), Timestamp::default()).is_none());
+    }
+
+    #[test]
+    fn errors_name_the_entry() {
+        assert!(allowlist("[[allowlist]]\nreason = 'x'\n").unwrap_err().contains("entry 1"));
+        assert!(allowlist("[[allowlist]]\nnetworks = ['10.0.0.0/99']\nreason = 'x'\n").unwrap_err().contains("a network"));
+        assert!(allowlist("[[allowlist]]\nusers = ['a']\n").unwrap_err().contains("reason"));
+    }
+}

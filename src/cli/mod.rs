@@ -1,0 +1,82 @@
+//! The command line: what a person or a script can ask for. Each command has its file.
+
+mod replay;
+mod rule_commands;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::Config;
+use crate::rules::RuleSet;
+
+/// Watches a business's WhatsApp deployment and rings within a second when something is wrong.
+///
+/// Exit status: 0 when the command ran, 1 when rules have faults or tests fail, 2 for bad use or unreadable input.
+#[derive(Parser)]
+#[command(name = "watchbell", version, propagate_version = true, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Read logs and say what happened in them
+    Replay(replay::Replay),
+    /// Look at rules, check them, test them
+    #[command(subcommand)]
+    Rules(rule_commands::Rules),
+}
+
+/// Which rules to use.
+#[derive(Args, Clone)]
+struct RuleSelection {
+    /// Directory or file with Sigma rules; may be given several times
+    ///
+    /// A rule with the id or name of a built-in one takes its place.
+    #[arg(long = "rules", value_name = "DIR")]
+    directories: Vec<PathBuf>,
+    /// Leave out the rules that are built in
+    #[arg(long)]
+    no_builtin_rules: bool,
+}
+
+impl RuleSelection {
+    /// Loads the rules and tells of those that were refused.
+    fn load(&self) -> anyhow::Result<RuleSet> {
+        let rules = RuleSet::load(!self.no_builtin_rules, &self.directories)?;
+        for error in &rules.errors {
+            eprintln!("watchbell: rule refused: {error}");
+        }
+        Ok(rules)
+    }
+}
+
+fn read_config(path: Option<&PathBuf>) -> anyhow::Result<Config> {
+    path.map_or_else(|| Ok(Config::default()), |path| Config::read(path).map_err(anyhow::Error::msg))
+}
+
+/// Runs the command line of this process.
+pub fn run() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Replay(replay) => replay.run(),
+        Command::Rules(rules) => rules.run(),
+    };
+    match result {
+        Ok(code) => code,
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("watchbell: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// Whoever read our output has had enough, as `head` has; that is no fault.
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        cause.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
+    })
+}

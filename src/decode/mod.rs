@@ -1,0 +1,209 @@
+//! A line of a log becomes an [`Event`], or says why it cannot.
+//!
+//! Decoding is a pure function of the line, the format and the settings: it reads no clock and never panics,
+//! whatever the line. What access logs have in common is in `access`; a file for each format says how to get
+//! there. [`Decoder`] holds caches only, one for each worker.
+//!
+//! It is not the judge of a line: a request that is not HTTP, an empty request and a status of 000 are events.
+
+mod access;
+mod alb;
+mod application;
+pub mod client;
+mod combined;
+mod detect;
+mod haproxy;
+mod json;
+mod json_access;
+mod json_names;
+pub mod login;
+#[cfg(test)]
+mod speed;
+mod target;
+pub mod time;
+mod undecodable;
+pub mod w3c;
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use serde::{Deserialize, Deserializer};
+
+use crate::event::{Class, Event, Schema};
+pub use undecodable::Undecodable;
+
+/// Longest line that is read. Servers cut their own lines far below; what is longer is not a log line.
+pub const LINE_LIMIT: usize = 64 * 1024;
+
+/// What decoding needs to know that a line does not say.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// What kind of log it is: `webserver`, `proxy`, `application` or `any`.
+    ///
+    /// Unless set, access logs are web servers' logs, JSON lines that say what the application did are
+    /// application logs, and any other JSON is looked at by every rule.
+    #[serde(deserialize_with = "class")]
+    pub class: Option<Class>,
+    /// Which requests are logins.
+    pub logins: login::Patterns,
+    /// Proxies whose `X-Forwarded-For` and `Forwarded` are believed.
+    pub proxies: client::TrustedProxies,
+    /// Zone of times that are logged without one, such as `Europe/Berlin`; UTC unless set.
+    pub zone: time::Zone,
+}
+
+fn class<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Class>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "snake_case")]
+    enum Name {
+        Any,
+        Webserver,
+        Proxy,
+        Application,
+    }
+    Ok(Some(match Name::deserialize(deserializer)? {
+        Name::Any => Class::Any,
+        Name::Webserver => Class::Webserver,
+        Name::Proxy => Class::Proxy,
+        Name::Application => Class::Application,
+    }))
+}
+
+/// How a log is written.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Format {
+    /// The combined format of nginx and Apache, or the common format.
+    Combined,
+    /// A JSON object a line: access logs, application events, or fields by their names.
+    Json,
+    /// HAProxy's HTTP log, with or without a syslog header.
+    Haproxy,
+    /// Access log of an AWS application load balancer.
+    Alb,
+    /// W3C extended log of IIS, CloudFront and others; its header lines name the columns.
+    W3c(Arc<w3c::Layout>),
+}
+
+impl Format {
+    /// The format that reads most of the first lines of a log; `None` if none reads any.
+    pub fn detect(sample: &str) -> Option<Self> {
+        detect::detect(sample)
+    }
+
+    /// The format of what follows `chunk`: a W3C header inside it changes the columns.
+    pub fn after(&self, chunk: &str) -> Self {
+        match self {
+            Self::W3c(layout) => Self::W3c(w3c::Layout::after(layout, chunk)),
+            other => other.clone(),
+        }
+    }
+}
+
+impl FromStr for Format {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        match name {
+            "combined" | "common" => Ok(Self::Combined),
+            "json" => Ok(Self::Json),
+            "haproxy" => Ok(Self::Haproxy),
+            "alb" => Ok(Self::Alb),
+            "w3c" => Ok(Self::W3c(Arc::default())),
+            _ => {
+                Err(format!("unknown format `{name}`: expected combined, common, json, haproxy, alb or w3c"))
+            }
+        }
+    }
+}
+
+impl fmt::Display for Format {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Combined => "combined",
+            Self::Json => "json",
+            Self::Haproxy => "haproxy",
+            Self::Alb => "alb",
+            Self::W3c(_) => "w3c",
+        })
+    }
+}
+
+/// What a line that could be read was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Decoded {
+    /// An event.
+    Event,
+    /// A blank line, a comment or a header.
+    Nothing,
+}
+
+/// Reads the lines of one log, one after the other.
+#[derive(Debug)]
+pub struct Decoder {
+    format: Format,
+    schema: Arc<Schema>,
+    settings: Arc<Settings>,
+    clock: time::Clock,
+    /// Room for the path of a JSON key.
+    path: String,
+}
+
+impl Decoder {
+    /// A decoder of lines in `format`.
+    pub fn new(format: Format, schema: Arc<Schema>, settings: Arc<Settings>) -> Self {
+        let clock = time::Clock::new(settings.zone.clone());
+        Self { format, schema, settings, clock, path: String::new() }
+    }
+
+    /// Goes on with lines in another format, as with those of another chunk of the log.
+    pub fn switch_to(&mut self, format: Format) {
+        self.format = format;
+    }
+
+    /// Fills `event`, which must be clear, from a line.
+    ///
+    /// After an error the event may be half filled. A W3C header changes how the lines after it are read.
+    pub fn decode<'a>(&mut self, line: &'a str, event: &mut Event<'a>) -> Result<Decoded, Undecodable> {
+        if line.len() > LINE_LIMIT {
+            return Err(Undecodable::TooLong);
+        }
+        let line = line.trim_end_matches(['\n', '\r', '\0']);
+        match line.as_bytes().first() {
+            None => return Ok(Decoded::Nothing),
+            Some(b'#') => {
+                if let Format::W3c(layout) = &mut self.format {
+                    *layout = w3c::Layout::after(layout, line);
+                }
+                return Ok(Decoded::Nothing);
+            }
+            Some(b' ' | b'\t') if line.trim().is_empty() => return Ok(Decoded::Nothing),
+            Some(_) => {}
+        }
+        let line = line.strip_prefix('\u{feff}').unwrap_or(line);
+        match &self.format {
+            Format::Combined => {
+                let mut record = access::Record::default();
+                combined::read(line, &mut self.clock, &mut record)?;
+                record.fill(&self.settings, event);
+            }
+            Format::Json => {
+                let context = json::Context {
+                    schema: &self.schema,
+                    settings: &self.settings,
+                    clock: &mut self.clock,
+                    path: &mut self.path,
+                };
+                json::decode(line, context, event)?;
+            }
+            Format::Haproxy => haproxy::read(line, &mut self.clock)?.fill(&self.settings, event),
+            Format::Alb => alb::read(line, &self.clock)?.fill(&self.settings, event),
+            Format::W3c(layout) => layout.read(line, &self.clock)?.fill(&self.settings, event),
+        }
+        Ok(Decoded::Event)
+    }
+}
+
+#[cfg(test)]
+mod tests;

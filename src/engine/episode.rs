@@ -1,0 +1,232 @@
+//! What a window's readings become: evidence, an episode, an alert.
+
+use super::{Shared, Source};
+use crate::alert::{Alert, Evidence, MAX_SAMPLES, MAX_VALUES, RuleName, Sample};
+use crate::event::{Event, Timestamp, Value, field, micros};
+use crate::matching::observation::Tap;
+use crate::windows::Reading;
+use crate::windows::table::{Memo, Slot};
+
+/// Events looked at again for evidence, of each episode or approach to one. Looking again costs a decoding.
+const MAX_LOOKS: u8 = 32;
+/// Characters of a value that are kept as evidence.
+const MAX_VALUE_CHARS: usize = 200;
+
+/// The fields of an event that say most to whoever looks at an alert.
+const SAMPLED: [crate::event::FieldId; 14] = [
+    field::SOURCE_IP,
+    field::USER_NAME,
+    field::REQUEST_METHOD,
+    field::URL_DOMAIN,
+    field::URL_ORIGINAL,
+    field::STATUS_CODE,
+    field::RESPONSE_BYTES,
+    field::REFERRER,
+    field::USER_AGENT,
+    field::EVENT_ACTION,
+    field::EVENT_OUTCOME,
+    field::EVENT_REASON,
+    field::OBJECT_TYPE,
+    field::OBJECT_ID,
+];
+
+/// What is noted beside a window.
+#[derive(Debug, Default)]
+pub struct Notes {
+    /// The open episode, whose evidence is in it.
+    pub episode: Option<Box<Alert>>,
+    /// Evidence of an approach that may become an episode.
+    approach: Evidence,
+    looks: u8,
+    last_seen: i64,
+    quiet: i64,
+}
+
+impl Memo for Notes {
+    fn holds_subject(&self, now: Timestamp) -> bool {
+        self.episode.is_some() && now.as_micros() <= self.last_seen.saturating_add(self.quiet)
+    }
+
+    fn heap_bytes(&self) -> usize {
+        // A sample is about a kilobyte of names and values; exact accounting would cost more than it tells.
+        let evidence = self.episode.as_ref().map_or(&self.approach, |episode| &episode.evidence);
+        self.episode.as_ref().map_or(0, |_| size_of::<Alert>() + 256) + evidence.samples.len() * 1024 + evidence.values.len() * 64
+    }
+}
+
+impl Notes {
+    /// Ends the episode if nothing has been found for long enough at this time.
+    pub fn close_if_over(&mut self, now: Timestamp) -> Option<Alert> {
+        if self.episode.is_none() || self.holds_subject(now) { None } else { self.close() }
+    }
+
+    /// Ends the episode at the time at which it was over.
+    pub fn close(&mut self) -> Option<Alert> {
+        let mut alert = self.episode.take()?;
+        alert.resolved_at = Some(Timestamp::from_micros(self.last_seen.saturating_add(self.quiet)));
+        self.approach = Evidence::default();
+        self.looks = 0;
+        Some(*alert)
+    }
+}
+
+/// An observation that was taken in, and how to look at its event again.
+pub struct Taken<'a> {
+    /// What is shared by all workers.
+    pub shared: &'a Shared,
+    /// The source of the event.
+    pub source: &'a Source,
+    /// The tap it came through.
+    pub tap: &'a Tap,
+    /// When it happened.
+    pub at: Timestamp,
+    /// The piece of work and the record.
+    pub work: &'a super::work::Work,
+    /// Number of the record.
+    pub record: u32,
+}
+
+/// What became of a reading.
+#[derive(Default)]
+pub struct Outcome {
+    /// An episode that is over.
+    pub resolved: Option<Alert>,
+    /// An episode that has begun.
+    pub opened: Option<Alert>,
+    /// Whether an episode did not begin because the allowlist knows the event.
+    pub allowed: bool,
+    /// Whether an episode did not begin because there are too many.
+    pub refused: bool,
+}
+
+impl Taken<'_> {
+    /// Judges a reading and notes what follows from it.
+    pub fn judge(&self, slot: &mut Slot<Notes>, reading: Reading, may_open: bool) -> Outcome {
+        let mut outcome = Outcome::default();
+        let planned = &self.shared.plan.windows[usize::from(slot.rule)];
+        if !planned.reported || !reading.holds && slot.memo.is_none() && !planned.spec.is_half_way(reading.measured) {
+            return outcome;
+        }
+        let notes = slot.memo.get_or_insert_with(Box::default);
+        let begin = reading.end.before(planned.spec.span);
+        outcome.resolved = notes.close_if_over(reading.end);
+        let mut event: Option<Event<'_>> = None;
+        if reading.holds {
+            notes.last_seen = notes.last_seen.max(reading.end.as_micros());
+            notes.quiet = micros(self.shared.rules[planned.rule].quiet);
+            if notes.episode.is_none() {
+                if !may_open {
+                    outcome.refused = true;
+                    return outcome;
+                }
+                let event = event.insert(self.recall());
+                if self.shared.is_allowed_at(event, planned.rule, self.at) {
+                    outcome.allowed = true;
+                    return outcome;
+                }
+                notes.episode = Some(Box::new(self.open(planned.rule, event, reading, begin)));
+                let mut evidence = std::mem::take(&mut notes.approach);
+                if evidence.samples.first().is_some_and(|sample| sample.at < begin) {
+                    evidence.samples.retain(|sample| sample.at >= begin);
+                }
+                evidence.window = (begin, reading.end);
+                evidence.first_seen_at = evidence.samples.first().map_or(self.at, |sample| sample.at.min(self.at));
+                if let Some(episode) = &mut notes.episode {
+                    episode.evidence = evidence;
+                }
+                notes.looks = notes.looks.min(MAX_LOOKS / 2);
+            }
+        } else if notes.episode.is_none() {
+            if !planned.spec.is_half_way(reading.measured) {
+                return outcome;
+            }
+            let stale = notes.approach.samples.first().is_some_and(|sample| sample.at < begin);
+            if stale {
+                notes.approach = Evidence::default();
+                notes.looks = 0;
+            }
+        }
+        let opened = reading.holds && notes.episode.as_ref().is_some_and(|episode| episode.evidence.findings == 0);
+        self.note(notes, reading, event);
+        if opened {
+            outcome.opened = notes.episode.as_deref().cloned();
+        }
+        outcome
+    }
+
+    fn recall(&self) -> Event<'_> {
+        self.work.recall(self.shared, self.source, self.record)
+    }
+
+    fn open(&self, rule: usize, event: &Event<'_>, reading: Reading, begin: Timestamp) -> Alert {
+        let described = &self.shared.rules[rule];
+        let names = &self.shared.plan.windows[usize::from(self.tap.window)].group_by;
+        let subject: Vec<(String, String)> = names.iter().cloned().zip(self.tap.subject(event)).collect();
+        Alert {
+            id: Alert::id_of(&described.name.id, &self.source.tenant, &subject, reading.end),
+            rule: RuleName::clone(&described.name),
+            severity: described.severity,
+            tenant: self.source.tenant.clone(),
+            subject,
+            opened_at: reading.end,
+            last_seen_at: reading.end,
+            resolved_at: None,
+            observed: reading.measured,
+            condition: described.condition.clone(),
+            evidence: Evidence { window: (begin, reading.end), ..Evidence::default() },
+        }
+    }
+
+    /// Brings the episode up to date and keeps the event as evidence if there is room.
+    fn note(&self, notes: &mut Notes, reading: Reading, event: Option<Event<'_>>) {
+        let looks = notes.looks;
+        let evidence = match &mut notes.episode {
+            Some(episode) => {
+                if reading.holds {
+                    episode.evidence.findings += 1;
+                    episode.last_seen_at = episode.last_seen_at.max(reading.end);
+                    if reading.measured > episode.observed {
+                        episode.observed = reading.measured;
+                    }
+                }
+                &mut episode.evidence
+            }
+            None => &mut notes.approach,
+        };
+        let counts_values = self.tap.counts_values();
+        let room = evidence.samples.len() < MAX_SAMPLES || (counts_values && evidence.values.len() < MAX_VALUES);
+        if !room || (looks >= MAX_LOOKS && event.is_none()) {
+            return;
+        }
+        let event = event.unwrap_or_else(|| self.recall());
+        notes.looks = looks.saturating_add(1);
+        let mut new_value = !counts_values;
+        if let Some(value) = self.tap.value(&event) {
+            let value: String = value.chars().take(MAX_VALUE_CHARS).collect();
+            if evidence.values.len() < MAX_VALUES && !evidence.values.contains(&value) {
+                evidence.values.push(value);
+                new_value = true;
+            }
+        }
+        if evidence.samples.len() < MAX_SAMPLES && (new_value || evidence.samples.is_empty()) {
+            evidence.samples.push(self.sample(&event));
+        }
+    }
+
+    fn sample(&self, event: &Event<'_>) -> Sample {
+        let mut fields = serde_json::Map::new();
+        for id in SAMPLED.iter().chain(&self.tap.fields) {
+            let name = self.shared.schema.name(*id);
+            match event.get(*id) {
+                Value::Missing | Value::Null => {}
+                Value::Int(number) => drop(fields.insert(name.to_owned(), (*number).into())),
+                value => {
+                    let text = value.to_text().unwrap_or_default();
+                    let text: String = text.chars().take(MAX_VALUE_CHARS).collect();
+                    fields.insert(name.to_owned(), text.into());
+                }
+            }
+        }
+        Sample { source: self.source.name.clone(), line: self.work.line(self.record), at: self.at, fields }
+    }
+}

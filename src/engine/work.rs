@@ -1,0 +1,239 @@
+//! A piece of a log, decoded and matched: all that can be done without looking at what came before.
+
+use std::sync::Arc;
+
+use super::{Shared, Source};
+use crate::clock::NOT_COUNTED;
+use crate::decode::{Decoded, Decoder, Format, Undecodable};
+use crate::event::{Event, Timestamp};
+use crate::matching::Scanner;
+use crate::matching::observation::{Observation, Uncounted};
+use crate::windows::table::PARTITIONS;
+
+/// Undecodable lines kept to be shown, of each piece of log.
+const MAX_UNDECODABLE_SAMPLES: usize = 3;
+/// Bytes of an undecodable line that are kept.
+const MAX_SAMPLE_BYTES: usize = 200;
+
+/// A piece of a log: whole lines.
+#[derive(Debug)]
+pub struct Chunk {
+    /// Number of its source.
+    pub source: usize,
+    /// Number of its first line in the source, from 1.
+    pub first_line: u64,
+    /// The lines.
+    pub text: String,
+    /// How they are written.
+    pub format: Format,
+    /// When they arrived; `None` for a log that is read afterwards.
+    pub received: Option<Timestamp>,
+}
+
+/// An undecodable line, for the operator.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UndecodableLine {
+    /// Number of its source.
+    pub source: usize,
+    /// Its number in the source.
+    pub line: u64,
+    /// Why it could not be read.
+    pub reason: Undecodable,
+    /// How it begins.
+    pub start: String,
+}
+
+/// Counters of decoding and matching.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ReadCounts {
+    /// Lines with something in them.
+    pub lines: u64,
+    /// Lines that became events.
+    pub events: u64,
+    /// Lines that could not be read, by place in [`Undecodable::ALL`].
+    pub undecodable: [u64; Undecodable::ALL.len()],
+    /// Events without a time, which cannot be counted in a window.
+    pub untimed: u64,
+    /// Matches not counted because the event lacks a field that they are grouped by.
+    pub missing_group: u64,
+    /// Matches not counted because the event lacks the value that is measured.
+    pub missing_value: u64,
+    /// Matches not counted because the allowlist knows them.
+    pub allowed: u64,
+    /// Observations made.
+    pub observations: u64,
+}
+
+impl ReadCounts {
+    /// Adds another's counts.
+    pub fn add(&mut self, other: &Self) {
+        self.lines += other.lines;
+        self.events += other.events;
+        self.undecodable.iter_mut().zip(other.undecodable).for_each(|(count, more)| *count += more);
+        self.untimed += other.untimed;
+        self.missing_group += other.missing_group;
+        self.missing_value += other.missing_value;
+        self.allowed += other.allowed;
+        self.observations += other.observations;
+    }
+}
+
+/// A chunk and what was found in it.
+#[derive(Debug)]
+pub struct Work {
+    /// The chunk.
+    pub chunk: Chunk,
+    /// Where each record starts in the text.
+    starts: Vec<u32>,
+    /// Number of the line of each record, counted from the first line of the chunk.
+    lines: Vec<u32>,
+    /// The time of each record; [`NOT_COUNTED`] for those that have none.
+    pub times: Vec<i64>,
+    /// Observations for windows of level 1, by partition, in order.
+    pub observations: Vec<Vec<Observation>>,
+    /// Observations for windows of higher levels, in order.
+    pub later: Vec<Observation>,
+    /// What was counted.
+    pub counts: ReadCounts,
+    /// Lines that could not be read, some of them.
+    pub undecodable: Vec<UndecodableLine>,
+    /// Matches by rule.
+    pub matches: Vec<u32>,
+}
+
+impl Work {
+    /// An empty piece of work for a chunk.
+    pub fn new(chunk: Chunk, rules: usize) -> Self {
+        Self {
+            chunk,
+            starts: Vec::new(),
+            lines: Vec::new(),
+            times: Vec::new(),
+            observations: vec![Vec::new(); PARTITIONS],
+            later: Vec::new(),
+            counts: ReadCounts::default(),
+            undecodable: Vec::new(),
+            matches: vec![0; rules],
+        }
+    }
+
+    /// Takes another chunk, keeping the memory.
+    pub fn reuse(mut self, chunk: Chunk) -> Self {
+        self.starts.clear();
+        self.lines.clear();
+        self.times.clear();
+        self.observations.iter_mut().for_each(Vec::clear);
+        self.later.clear();
+        self.undecodable.clear();
+        self.matches.fill(0);
+        Self { chunk, counts: ReadCounts::default(), ..self }
+    }
+
+    /// The text of a record.
+    pub fn record(&self, record: u32) -> &str {
+        let start = self.starts[record as usize] as usize;
+        let rest = &self.chunk.text[start..];
+        &rest[..memchr::memchr(b'\n', rest.as_bytes()).unwrap_or(rest.len())]
+    }
+
+    /// The number of a record's line in its source.
+    pub fn line(&self, record: u32) -> u64 {
+        self.chunk.first_line + u64::from(self.lines[record as usize])
+    }
+
+    /// The event of a record, decoded again: what is kept between reading and counting is small.
+    pub fn recall<'w>(&'w self, shared: &Shared, source: &Source, record: u32) -> Event<'w> {
+        let mut event = Event::new(&shared.schema);
+        let start = self.starts[record as usize] as usize;
+        let format = self.chunk.format.after(&self.chunk.text[..start]);
+        let mut decoder = Decoder::new(format, Arc::clone(&shared.schema), Arc::clone(&source.decode));
+        // It has been decoded before, with the same result.
+        let _ = decoder.decode(self.record(record), &mut event);
+        event
+    }
+}
+
+/// One worker's scratch space.
+pub struct Reader {
+    scanner: Scanner,
+    matched: Vec<usize>,
+}
+
+impl Reader {
+    /// Scratch space for a worker.
+    pub fn new(shared: &Shared) -> Self {
+        Self { scanner: Scanner::new(&shared.matcher), matched: Vec::new() }
+    }
+
+    /// Decodes and matches all lines of a piece of work.
+    pub fn read(&mut self, shared: &Shared, source: &Source, work: &mut Work) {
+        let Work { chunk, starts, lines, times, observations, later, counts, undecodable, matches } = work;
+        let mut decoder = Decoder::new(chunk.format.clone(), Arc::clone(&shared.schema), Arc::clone(&source.decode));
+        let mut event = Event::new(&shared.schema);
+        let text = chunk.text.as_str();
+        let mut start = 0;
+        let mut line_number = 0_u32;
+        while start < text.len() {
+            let rest = &text[start..];
+            let end = memchr::memchr(b'\n', rest.as_bytes()).unwrap_or(rest.len());
+            let line = &rest[..end];
+            event.clear();
+            match decoder.decode(line, &mut event) {
+                Ok(Decoded::Event) => {
+                    counts.lines += 1;
+                    counts.events += 1;
+                    let record = starts.len() as u32;
+                    starts.push(start as u32);
+                    lines.push(line_number);
+                    times.push(event.at.map_or(NOT_COUNTED, Timestamp::as_micros));
+                    counts.untimed += u64::from(event.at.is_none());
+                    self.matched.clear();
+                    let matched = &mut self.matched;
+                    self.scanner.scan(&shared.matcher, &event, |rule| matched.push(rule));
+                    for &rule in &self.matched {
+                        matches[rule] += 1;
+                        let taps = shared.plan.taps_of(rule);
+                        if !taps.is_empty() && shared.is_allowed(&event, rule) {
+                            counts.allowed += 1;
+                            continue;
+                        }
+                        for &number in taps {
+                            let tap = shared.plan.tap(number);
+                            let found = shared
+                                .plan
+                                .observed(tap, &event)
+                                .and_then(|observed| Ok((shared.plan.key(tap, source.tenant_key, &event)?, observed)));
+                            match found {
+                                Ok((key, observed)) => {
+                                    counts.observations += 1;
+                                    let observation = Observation { key, observed, record, tap: number };
+                                    if tap.level == 1 {
+                                        observations[key.partition()].push(observation);
+                                    } else {
+                                        later.push(observation);
+                                    }
+                                }
+                                Err(Uncounted::MissingGroup) => counts.missing_group += 1,
+                                Err(Uncounted::MissingValue) => counts.missing_value += 1,
+                            }
+                        }
+                    }
+                }
+                Ok(Decoded::Nothing) => {}
+                Err(reason) => {
+                    counts.lines += 1;
+                    if let Some(place) = Undecodable::ALL.iter().position(|known| *known == reason) {
+                        counts.undecodable[place] += 1;
+                    }
+                    if undecodable.len() < MAX_UNDECODABLE_SAMPLES {
+                        let start = line.chars().take(MAX_SAMPLE_BYTES).collect();
+                        let line = chunk.first_line + u64::from(line_number);
+                        undecodable.push(UndecodableLine { source: chunk.source, line, reason, start });
+                    }
+                }
+            }
+            start += end + 1;
+            line_number += 1;
+        }
+    }
+}

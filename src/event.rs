@@ -1,0 +1,441 @@
+//! What happened, in one vocabulary: the [`Event`] that every decoder produces and every rule reads.
+//!
+//! Field names are ECS. A field is a small number, its [`FieldId`], so that an event is an array and not a
+//! map: the [`Schema`] gives a number to each well-known name, and to each further name that a rule uses.
+//! Names of the Sigma taxonomy (`cs-method`, `c-uri`, ...) are aliases of ECS names, resolved in one place,
+//! [`Schema::find`], for rules and for JSON input alike.
+//!
+//! An event borrows from the line it was read from. Nothing here does I/O or reads a clock.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::fmt;
+use std::net::IpAddr;
+use std::time::Duration;
+
+/// A point in time: microseconds since the Unix epoch, in UTC.
+///
+/// Eight bytes, because windows keep many of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Timestamp(i64);
+
+impl Timestamp {
+    /// From whole seconds since the Unix epoch.
+    pub const fn from_seconds(seconds: i64) -> Self {
+        Self(seconds.saturating_mul(1_000_000))
+    }
+
+    /// From microseconds since the Unix epoch.
+    pub const fn from_micros(micros: i64) -> Self {
+        Self(micros)
+    }
+
+    /// Microseconds since the Unix epoch.
+    pub const fn as_micros(self) -> i64 {
+        self.0
+    }
+
+    /// `self + span`, saturating.
+    pub fn after(self, span: Duration) -> Self {
+        Self(self.0.saturating_add(micros(span)))
+    }
+
+    /// `self - span`, saturating.
+    pub fn before(self, span: Duration) -> Self {
+        Self(self.0.saturating_sub(micros(span)))
+    }
+
+    /// Reads an RFC 3339 time with an offset, or `None`.
+    pub fn parse_rfc3339(text: &str) -> Option<Self> {
+        text.parse::<jiff::Timestamp>().ok().map(|at| Self(at.as_microsecond()))
+    }
+}
+
+/// A duration in microseconds, saturating at the range of `i64`.
+pub fn micros(span: Duration) -> i64 {
+    i64::try_from(span.as_micros()).unwrap_or(i64::MAX)
+}
+
+/// RFC 3339 in UTC, with as many decimals as the time has.
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match jiff::Timestamp::from_microsecond(self.0) {
+            Ok(at) => write!(f, "{at}"),
+            Err(_) => write!(f, "{}us", self.0),
+        }
+    }
+}
+
+impl serde::Serialize for Timestamp {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// The number of a field in a [`Schema`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FieldId(pub u16);
+
+impl FieldId {
+    /// As an index into an array by field.
+    pub const fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+macro_rules! well_known_fields {
+    ($($(#[doc = $doc:literal])+ $constant:ident = $name:literal;)+) => {
+        /// The fields that decoders fill, by ECS name.
+        pub mod field {
+            use super::FieldId;
+
+            #[allow(non_camel_case_types, clippy::upper_case_acronyms, missing_docs)]
+            enum Number { $($constant),+ }
+
+            $($(#[doc = $doc])+ pub const $constant: FieldId = FieldId(Number::$constant as u16);)+
+
+            /// Names in the order of their numbers.
+            pub(super) const NAMES: &[&str] = &[$($name),+];
+        }
+    };
+}
+
+well_known_fields! {
+    /// Client address as logged: the peer, or the forwarded address when the peer is a trusted proxy.
+    SOURCE_IP = "source.ip";
+    /// Account: the HTTP user, or the user named by a login request or an application event.
+    USER_NAME = "user.name";
+    /// Request method as logged; missing when the request line is not HTTP.
+    REQUEST_METHOD = "http.request.method";
+    /// Request target as logged: path and query; or the raw request text when it is not HTTP.
+    URL_ORIGINAL = "url.original";
+    /// Request target with the encodings an attacker hides behind taken off.
+    URL_NORMALIZED = "url.normalized";
+    /// Target up to the first `?`.
+    URL_PATH = "url.path";
+    /// Target after the first `?`.
+    URL_QUERY = "url.query";
+    /// Extension of the last path segment, in lower case and without the dot.
+    URL_EXTENSION = "url.extension";
+    /// Host asked for.
+    URL_DOMAIN = "url.domain";
+    /// Absolute URL, where the log has one.
+    URL_FULL = "url.full";
+    /// Response status code.
+    STATUS_CODE = "http.response.status_code";
+    /// Bytes of the response body.
+    RESPONSE_BYTES = "http.response.body.bytes";
+    /// Bytes of the request body.
+    REQUEST_BYTES = "http.request.body.bytes";
+    /// Content type of the response.
+    RESPONSE_MIME_TYPE = "http.response.mime_type";
+    /// Referring page.
+    REFERRER = "http.request.referrer";
+    /// User agent.
+    USER_AGENT = "user_agent.original";
+    /// `1.0`, `1.1`, `2.0`, ...
+    HTTP_VERSION = "http.version";
+    /// `web`, `authentication`, `iam`, ...
+    EVENT_CATEGORY = "event.category";
+    /// What was done, in the OWASP logging vocabulary where it has a name for it.
+    EVENT_ACTION = "event.action";
+    /// `success`, `failure` or `unknown`.
+    EVENT_OUTCOME = "event.outcome";
+    /// Why, as the application says it.
+    EVENT_REASON = "event.reason";
+    /// How long it took, in seconds.
+    DURATION_SECONDS = "event.duration_seconds";
+    /// Kind of object: the path with its ids taken out, or as the application says it.
+    OBJECT_TYPE = "object.type";
+    /// Which object.
+    OBJECT_ID = "object.id";
+    /// Session.
+    SESSION_ID = "session.id";
+    /// `password`, `otp`, `totp`, `push`, `pin`, `sms`, `webauthn`.
+    AUTHENTICATION_FACTOR = "authentication.factor";
+    /// The service that the event is about.
+    SERVICE_NAME = "service.name";
+    /// Tenant of the application.
+    ORGANIZATION_ID = "organization.id";
+    /// The whole message, where the input has one.
+    MESSAGE = "message";
+}
+
+/// Names of the Sigma taxonomy for the categories `webserver` and `proxy`, and spellings met in the wild.
+///
+/// One to one where two names may stand in one event with different values: `cs-uri` and `c-uri` are two fields.
+const ALIASES: &[(&str, FieldId)] = &[
+    ("c-ip", field::SOURCE_IP),
+    ("src_ip", field::SOURCE_IP),
+    ("client.ip", field::SOURCE_IP),
+    ("cs-username", field::USER_NAME),
+    ("cs-method", field::REQUEST_METHOD),
+    ("cs-uri-query", field::URL_ORIGINAL),
+    ("cs-uri-stem", field::URL_PATH),
+    ("c-uri-query", field::URL_QUERY),
+    ("c-uri-extension", field::URL_EXTENSION),
+    ("c-uri", field::URL_FULL),
+    ("cs-host", field::URL_DOMAIN),
+    ("sc-status", field::STATUS_CODE),
+    ("sc-bytes", field::RESPONSE_BYTES),
+    ("http.response.bytes", field::RESPONSE_BYTES),
+    ("cs-bytes", field::REQUEST_BYTES),
+    ("cs-content-type", field::RESPONSE_MIME_TYPE),
+    ("cs-referer", field::REFERRER),
+    ("cs-referrer", field::REFERRER),
+    ("cs-user-agent", field::USER_AGENT),
+    ("c-useragent", field::USER_AGENT),
+    ("c-user-agent", field::USER_AGENT),
+    ("cs-version", field::HTTP_VERSION),
+];
+
+/// The names of the fields and their numbers.
+#[derive(Clone, Debug)]
+pub struct Schema {
+    names: Vec<Box<str>>,
+    numbers: HashMap<Box<str>, FieldId, foldhash::fast::FixedState>,
+}
+
+impl Default for Schema {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Schema {
+    /// The well-known fields and their aliases.
+    pub fn new() -> Self {
+        let mut schema = Self { names: Vec::new(), numbers: HashMap::default() };
+        for name in field::NAMES {
+            schema.intern(name);
+        }
+        for &(alias, id) in ALIASES {
+            schema.numbers.insert(alias.into(), id);
+        }
+        schema
+    }
+
+    /// The number of the field `name`, if it is well-known or a rule uses it. Names are case-sensitive.
+    pub fn find(&self, name: &str) -> Option<FieldId> {
+        self.numbers.get(name).copied()
+    }
+
+    /// The number of the field `name`, new if need be.
+    ///
+    /// Called for names out of rules, never out of events, so the schema does not grow with traffic.
+    /// Beyond 65,535 names all further ones share the last number.
+    pub fn intern(&mut self, name: &str) -> FieldId {
+        if let Some(id) = self.find(name) {
+            return id;
+        }
+        let id = FieldId(u16::try_from(self.names.len()).unwrap_or(u16::MAX));
+        self.names.push(name.into());
+        self.numbers.insert(name.into(), id);
+        id
+    }
+
+    /// The name of a field.
+    pub fn name(&self, id: FieldId) -> &str {
+        self.names.get(id.index()).map_or("?", |name| name)
+    }
+
+    /// How many fields there are.
+    pub fn len(&self) -> usize {
+        self.names.len()
+    }
+
+    /// Never: the well-known fields are always there.
+    pub fn is_empty(&self) -> bool {
+        self.names.is_empty()
+    }
+}
+
+/// What kind of log an event comes from, as far as rules tell them apart by `logsource`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub enum Class {
+    /// Not known: every rule looks at it. JSON lines with no sign of their origin.
+    #[default]
+    Any,
+    /// A web server or reverse proxy, in front of the service that is watched.
+    Webserver,
+    /// A forward proxy, on the way out.
+    Proxy,
+    /// The application itself.
+    Application,
+}
+
+impl Class {
+    /// As a bit, for the set of classes a rule looks at.
+    pub const fn bit(self) -> u8 {
+        1 << self as u8
+    }
+}
+
+/// The value of a field.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub enum Value<'a> {
+    /// The event has no such field.
+    #[default]
+    Missing,
+    /// The field is there and is null.
+    Null,
+    /// True or false.
+    Bool(bool),
+    /// A whole number.
+    Int(i64),
+    /// Any other number.
+    Float(f64),
+    /// Text.
+    Text(Cow<'a, str>),
+    /// Several values; a rule matches when one of them does.
+    List(Vec<Value<'a>>),
+}
+
+impl<'a> Value<'a> {
+    /// Text borrowed from the line.
+    pub const fn text(text: &'a str) -> Self {
+        Self::Text(Cow::Borrowed(text))
+    }
+
+    /// The value as text, the way rules compare it: `404` and `"404"` are equal.
+    /// `None` when there is no value. Of a list, the elements joined by a line feed.
+    pub fn to_text(&self) -> Option<Cow<'_, str>> {
+        match self {
+            Value::Missing | Value::Null => None,
+            Value::Bool(value) => Some(Cow::Borrowed(if *value { "true" } else { "false" })),
+            Value::Int(value) => Some(Cow::Owned(value.to_string())),
+            Value::Float(value) => Some(Cow::Owned(value.to_string())),
+            Value::Text(text) => Some(Cow::Borrowed(text)),
+            Value::List(values) => {
+                let texts: Vec<_> = values.iter().filter_map(Value::to_text).collect();
+                Some(Cow::Owned(texts.join("\n")))
+            }
+        }
+    }
+
+    /// The value as a number: a number, or text that is one from end to end.
+    pub fn to_number(&self) -> Option<f64> {
+        match self {
+            Value::Int(value) => Some(*value as f64),
+            Value::Float(value) => Some(*value),
+            Value::Text(text) => text.trim().parse().ok().filter(|number: &f64| number.is_finite()),
+            Value::Missing | Value::Null | Value::Bool(_) | Value::List(_) => None,
+        }
+    }
+
+    /// Whether there is something to compare: neither missing nor null.
+    pub const fn is_some(&self) -> bool {
+        !matches!(self, Value::Missing | Value::Null)
+    }
+}
+
+/// One thing that happened, normalised.
+#[derive(Clone, Debug)]
+pub struct Event<'a> {
+    /// When, by the clock of whoever logged it; `None` when the record does not say.
+    pub at: Option<Timestamp>,
+    /// What kind of log it comes from.
+    pub class: Class,
+    /// The client's address, parsed; the text is in `source.ip`.
+    pub client: Option<IpAddr>,
+    /// Values of fields that no rule names. Only keywords, which look everywhere, see them.
+    pub unnamed: Vec<Value<'a>>,
+    values: Vec<Value<'a>>,
+    present: Vec<FieldId>,
+}
+
+impl<'a> Event<'a> {
+    /// An event without fields, to be filled and cleared again and again.
+    pub fn new(schema: &Schema) -> Self {
+        Self {
+            at: None,
+            class: Class::Any,
+            client: None,
+            unnamed: Vec::new(),
+            values: vec![Value::Missing; schema.len()],
+            present: Vec::with_capacity(schema.len()),
+        }
+    }
+
+    /// Takes all fields off.
+    pub fn clear(&mut self) {
+        for id in self.present.drain(..) {
+            self.values[id.index()] = Value::Missing;
+        }
+        self.unnamed.clear();
+        self.at = None;
+        self.class = Class::Any;
+        self.client = None;
+    }
+
+    /// Sets a field, replacing what it was. `Value::Missing` removes it.
+    pub fn set(&mut self, id: FieldId, value: Value<'a>) {
+        let Some(slot) = self.values.get_mut(id.index()) else { return };
+        let was_missing = matches!(slot, Value::Missing);
+        let is_missing = matches!(value, Value::Missing);
+        *slot = value;
+        if was_missing && !is_missing {
+            self.present.push(id);
+        } else if !was_missing && is_missing {
+            self.present.retain(|present| *present != id);
+        }
+    }
+
+    /// Sets a field to text borrowed from the line.
+    pub fn set_text(&mut self, id: FieldId, text: &'a str) {
+        self.set(id, Value::text(text));
+    }
+
+    /// The value of a field.
+    pub fn get(&self, id: FieldId) -> &Value<'a> {
+        self.values.get(id.index()).unwrap_or(&Value::Missing)
+    }
+
+    /// The text of a field whose value is text.
+    pub fn text(&self, id: FieldId) -> Option<&str> {
+        match self.get(id) {
+            Value::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// The fields that are there, in the order they were set.
+    pub fn fields(&self) -> impl Iterator<Item = (FieldId, &Value<'a>)> {
+        self.present.iter().map(|id| (*id, &self.values[id.index()]))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_of_well_known_fields_are_their_places_in_the_schema() {
+        let schema = Schema::new();
+        assert_eq!(schema.find("source.ip"), Some(field::SOURCE_IP));
+        assert_eq!(schema.find("message"), Some(field::MESSAGE));
+        assert_eq!(schema.name(field::USER_AGENT), "user_agent.original");
+        assert_eq!(schema.find("cs-user-agent"), schema.find("c-useragent"));
+    }
+
+    #[test]
+    fn a_cleared_event_has_no_fields() {
+        let schema = Schema::new();
+        let mut event = Event::new(&schema);
+        event.set(field::STATUS_CODE, Value::Int(404));
+        event.set(field::STATUS_CODE, Value::Int(200));
+        assert_eq!(event.fields().count(), 1, "setting a field twice must not list it twice");
+        event.clear();
+        assert_eq!(event.get(field::STATUS_CODE), &Value::Missing);
+        assert_eq!(event.fields().count(), 0);
+    }
+
+    #[test]
+    fn a_timestamp_prints_as_rfc_3339() {
+        assert_eq!(Timestamp::from_seconds(0).to_string(), "1970-01-01T00:00:00Z");
+        assert_eq!(
+            Timestamp::parse_rfc3339("2026-11-24T10:00:00.25+02:00").map(|at| at.to_string()).as_deref(),
+            Some("2026-11-24T08:00:00.25Z")
+        );
+    }
+}

@@ -1,0 +1,389 @@
+//! What is counted: from the rules that an event matches to the observations that windows take in.
+//!
+//! Every correlation has a window, and so has every detection that reports by itself: one match is a finding, and
+//! what follows belongs to it. The [`Plan`] says for each detection which windows its matches go to, by what they
+//! are grouped there, and which value counts.
+
+use std::collections::HashMap;
+use std::hash::Hasher as _;
+use std::net::{IpAddr, Ipv6Addr};
+
+use siphasher::sip128::{Hasher128 as _, SipHasher13};
+use smallvec::SmallVec;
+
+use crate::event::{Event, FieldId, Schema, Value, field};
+use crate::rules::correlation::{Correlation, Measure as Wanted};
+use crate::rules::detection::Comparison;
+use crate::rules::{Body, RuleSet};
+use crate::windows::table::Key;
+use crate::windows::{Measure, Observed, Spec};
+
+/// Sixteen secret bytes that keep outsiders from choosing what collides.
+pub type Secret = [u8; 16];
+
+/// Something to be counted.
+#[derive(Clone, Copy, Debug)]
+pub struct Observation {
+    /// By what it is grouped.
+    pub key: Key,
+    /// What counts.
+    pub observed: Observed,
+    /// Number of the record it comes from.
+    pub record: u32,
+    /// Number of the tap it came through.
+    pub tap: u16,
+}
+
+/// A window that each subject of a rule has.
+#[derive(Clone, Debug)]
+pub struct PlannedWindow {
+    /// Index of the rule in its set.
+    pub rule: usize,
+    /// What is asked of it.
+    pub spec: Spec,
+    /// What subjects are made of, by the names the rule uses.
+    pub group_by: Vec<String>,
+    /// 1 for windows over detections, 2 and more for those over findings of other windows.
+    pub level: usize,
+    /// Whether a finding goes on to other windows.
+    pub feeds: bool,
+    /// Whether a finding is for people.
+    pub reported: bool,
+}
+
+/// Where a match, or a finding, goes.
+#[derive(Clone, Debug)]
+pub struct Tap {
+    /// Number of the window.
+    pub window: u16,
+    /// The level of that window.
+    pub level: usize,
+    grouping: u16,
+    /// The fields that hold the subject.
+    pub fields: SmallVec<[FieldId; 2]>,
+    /// Whether a subject may lack a field.
+    may_miss: bool,
+    value: ValueOf,
+}
+
+#[derive(Clone, Debug)]
+enum ValueOf {
+    Occurrence,
+    Rule(u8),
+    Distinct(SmallVec<[FieldId; 1]>),
+    Number(FieldId),
+}
+
+/// Why a match was not counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Uncounted {
+    /// It lacks a field that the subject is made of.
+    MissingGroup,
+    /// It lacks the value that is measured.
+    MissingValue,
+}
+
+/// What is counted, for a set of rules.
+pub struct Plan {
+    /// All windows.
+    pub windows: Vec<PlannedWindow>,
+    /// All taps.
+    taps: Vec<Tap>,
+    /// The taps of a rule, by index of the rule.
+    by_rule: Vec<Vec<u16>>,
+    secret: Secret,
+}
+
+impl Plan {
+    /// Plans for a set of rules. `lateness` is how far behind the latest event another may come and be counted.
+    /// Names of fields are added to the schema.
+    pub fn new(rules: &RuleSet, schema: &mut Schema, lateness: std::time::Duration, secret: Secret) -> Self {
+        let mut plan = Self { windows: Vec::new(), taps: Vec::new(), by_rule: vec![Vec::new(); rules.rules.len()], secret };
+        let mut groupings: HashMap<Vec<String>, u16> = HashMap::new();
+        let mut grouping = |group_by: &[String]| {
+            let next = groupings.len() as u16;
+            *groupings.entry(group_by.to_vec()).or_insert(next)
+        };
+        for (index, rule) in rules.rules.iter().enumerate() {
+            let window = plan.windows.len() as u16;
+            match &rule.body {
+                Body::Detection(detection) if rule.reported => {
+                    plan.windows.push(PlannedWindow {
+                        rule: index,
+                        spec: Spec {
+                            measure: Measure::Count,
+                            span: detection.timespan,
+                            lateness,
+                            condition: SmallVec::from_slice(&[(Comparison::Gte, 1.0)]),
+                        },
+                        group_by: detection.group_by.clone(),
+                        level: 1,
+                        feeds: false,
+                        reported: true,
+                    });
+                    let tap = Tap {
+                        window,
+                        level: 1,
+                        grouping: grouping(&detection.group_by),
+                        fields: detection.group_by.iter().map(|name| schema.intern(name)).collect(),
+                        may_miss: true,
+                        value: ValueOf::Occurrence,
+                    };
+                    plan.add(index, tap);
+                }
+                Body::Detection(_) => {}
+                Body::Correlation(linked) => {
+                    let correlation = &linked.correlation;
+                    plan.windows.push(PlannedWindow {
+                        rule: index,
+                        spec: spec_of(correlation, lateness),
+                        group_by: correlation.group_by.clone(),
+                        level: linked.level,
+                        feeds: false,
+                        reported: rule.reported,
+                    });
+                    for (place, (reference, input)) in correlation.rules.iter().zip(&linked.inputs).enumerate() {
+                        let mut field = |name: &String| schema.intern(aliased(correlation, reference, name));
+                        let tap = Tap {
+                            window,
+                            level: linked.level,
+                            grouping: grouping(&correlation.group_by),
+                            fields: correlation.group_by.iter().map(&mut field).collect(),
+                            may_miss: false,
+                            value: match &correlation.measure {
+                                Wanted::EventCount => ValueOf::Occurrence,
+                                Wanted::Temporal | Wanted::TemporalOrdered => ValueOf::Rule(place as u8),
+                                Wanted::ValueCount(fields) => ValueOf::Distinct(fields.iter().map(&mut field).collect()),
+                                Wanted::ValueSum(name) | Wanted::ValueAvg(name) | Wanted::ValuePercentile(name, _) => {
+                                    ValueOf::Number(field(name))
+                                }
+                            },
+                        };
+                        plan.add(*input, tap);
+                    }
+                }
+            }
+        }
+        for number in 0..plan.windows.len() {
+            plan.windows[number].feeds = rules.rules.get(plan.windows[number].rule).is_some_and(|rule| {
+                matches!(rule.body, Body::Correlation(_)) && !plan.by_rule[plan.windows[number].rule].is_empty()
+            });
+        }
+        plan
+    }
+
+    fn add(&mut self, rule: usize, tap: Tap) {
+        self.by_rule[rule].push(self.taps.len() as u16);
+        self.taps.push(tap);
+    }
+
+    /// Numbers of the taps through which matches of a detection, or findings of a correlation, go.
+    pub fn taps_of(&self, rule: usize) -> &[u16] {
+        &self.by_rule[rule]
+    }
+
+    /// A tap by its number.
+    pub fn tap(&self, number: u16) -> &Tap {
+        &self.taps[usize::from(number)]
+    }
+
+    /// The highest level of a window.
+    pub fn levels(&self) -> usize {
+        self.windows.iter().map(|window| window.level).max().unwrap_or(1)
+    }
+
+    /// The key of the subject that an event belongs to, for a tap.
+    pub fn key(&self, tap: &Tap, tenant: u64, event: &Event<'_>) -> Result<Key, Uncounted> {
+        let mut hasher = SipHasher13::new_with_key(&self.secret);
+        hasher.write_u64(tenant);
+        hasher.write_u16(tap.grouping);
+        for id in &tap.fields {
+            match (Part { event, id: *id }).normalised() {
+                Some(Normalised::Address(address)) => hasher.write(&address.octets()),
+                Some(Normalised::Text(text)) => {
+                    hasher.write_usize(text.len());
+                    hasher.write(text.as_bytes());
+                }
+                None if tap.may_miss => hasher.write_u8(0xff),
+                None => return Err(Uncounted::MissingGroup),
+            }
+        }
+        Ok(Key(hasher.finish128().as_u128()))
+    }
+
+    /// What counts of an event, for a tap.
+    pub fn observed(&self, tap: &Tap, event: &Event<'_>) -> Result<Observed, Uncounted> {
+        match &tap.value {
+            ValueOf::Occurrence => Ok(Observed::Occurrence),
+            ValueOf::Rule(place) => Ok(Observed::Rule(*place)),
+            ValueOf::Number(id) => event.get(*id).to_number().map(Observed::Number).ok_or(Uncounted::MissingValue),
+            ValueOf::Distinct(fields) => {
+                let mut hasher = SipHasher13::new_with_key(&self.secret);
+                for id in fields {
+                    match (Part { event, id: *id }).normalised().ok_or(Uncounted::MissingValue)? {
+                        Normalised::Address(address) => hasher.write(&address.octets()),
+                        Normalised::Text(text) => {
+                            hasher.write_usize(text.len());
+                            hasher.write(text.as_bytes());
+                        }
+                    }
+                }
+                Ok(Observed::Hash(hasher.finish()))
+            }
+        }
+    }
+}
+
+impl Tap {
+    /// The subject that an event belongs to, for people: the value of each field, empty where there is none.
+    pub fn subject(&self, event: &Event<'_>) -> Vec<String> {
+        self.fields.iter().map(|id| Part { event, id: *id }.display()).collect()
+    }
+
+    /// Whether it is distinct values that count.
+    pub const fn counts_values(&self) -> bool {
+        matches!(self.value, ValueOf::Distinct(_))
+    }
+
+    /// The distinct value that counts, for people; `None` when it is not values that count.
+    pub fn value(&self, event: &Event<'_>) -> Option<String> {
+        match &self.value {
+            ValueOf::Distinct(fields) => {
+                let parts: Vec<_> = fields.iter().map(|id| Part { event, id: *id }.display()).collect();
+                Some(parts.join(" "))
+            }
+            _ => None,
+        }
+    }
+}
+
+fn aliased<'c>(correlation: &'c Correlation, reference: &str, name: &'c str) -> &'c str {
+    let alias = correlation.aliases.iter().find(|alias| alias.name == name);
+    let field = alias.and_then(|alias| alias.fields.iter().find(|(rule, _)| rule == reference));
+    field.map_or(name, |(_, field)| field)
+}
+
+fn spec_of(correlation: &Correlation, lateness: std::time::Duration) -> Spec {
+    let measure = match &correlation.measure {
+        Wanted::EventCount => Measure::Count,
+        Wanted::ValueCount(_) | Wanted::Temporal => Measure::Distinct,
+        Wanted::TemporalOrdered => Measure::Order(u8::try_from(correlation.rules.len()).unwrap_or(u8::MAX)),
+        Wanted::ValueSum(_) => Measure::Sum,
+        Wanted::ValueAvg(_) => Measure::Mean,
+        Wanted::ValuePercentile(_, percentile) => Measure::Percentile(*percentile),
+    };
+    Spec { measure, span: correlation.timespan, lateness, condition: correlation.condition.iter().copied().collect() }
+}
+
+/// A field of an event as a part of a subject.
+struct Part<'e, 'a> {
+    event: &'e Event<'a>,
+    id: FieldId,
+}
+
+enum Normalised<'e> {
+    Address(Ipv6Addr),
+    Text(std::borrow::Cow<'e, str>),
+}
+
+impl<'e> Part<'e, '_> {
+    /// The form in which values are equal: in lower case, and addresses by what one customer of a provider has.
+    fn normalised(&self) -> Option<Normalised<'e>> {
+        if let Some(address) = self.address() {
+            return Some(Normalised::Address(counted(address)));
+        }
+        let text = self.event.get(self.id).to_text()?;
+        let lower = if text.bytes().any(|byte| byte.is_ascii_uppercase() || !byte.is_ascii()) {
+            std::borrow::Cow::Owned(text.to_lowercase())
+        } else {
+            text
+        };
+        Some(Normalised::Text(lower))
+    }
+
+    fn address(&self) -> Option<IpAddr> {
+        match self.event.get(self.id) {
+            Value::Text(_) if self.id == field::SOURCE_IP => self.event.client,
+            _ => None,
+        }
+    }
+
+    fn display(&self) -> String {
+        match self.address() {
+            Some(IpAddr::V6(address)) if address.to_ipv4_mapped().is_none() => format!("{}/64", counted(address.into())),
+            Some(address) => address.to_canonical().to_string(),
+            None => self.event.get(self.id).to_text().unwrap_or_default().into_owned(),
+        }
+    }
+}
+
+/// The network that is counted as one client: an IPv4 address, or the /64 of an IPv6 address, which is what one
+/// customer has and can rotate through.
+fn counted(address: IpAddr) -> Ipv6Addr {
+    match address.to_canonical() {
+        IpAddr::V4(address) => address.to_ipv6_mapped(),
+        IpAddr::V6(address) => Ipv6Addr::from(u128::from(address) & !u128::from(u64::MAX)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::Value;
+
+    fn plan(text: &str) -> (Plan, Schema) {
+        let rules = RuleSet::from_texts(&[("r.yml".to_owned(), text.to_owned(), false)]);
+        assert_eq!(rules.errors, []);
+        let mut schema = Schema::new();
+        let plan = Plan::new(&rules, &mut schema, std::time::Duration::ZERO, [7; 16]);
+        (plan, schema)
+    }
+
+    const RULES: &str = "
+title: A
+name: a
+logsource: {product: watchbell}
+detection: {s: {f: x}, condition: s}
+---
+title: B
+name: b
+correlation:
+  type: value_count
+  rules: [a]
+  group-by: [source.ip, who]
+  timespan: 1m
+  condition: {gte: 2, field: url.path}
+  aliases: {who: {a: user.name}}
+";
+
+    fn event<'a>(schema: &Schema, address: &'a str, user: &'a str) -> Event<'a> {
+        let mut event = Event::new(schema);
+        event.set_text(field::SOURCE_IP, address);
+        event.client = address.parse().ok();
+        event.set_text(field::USER_NAME, user);
+        event
+    }
+
+    #[test]
+    fn subjects_are_equal_by_network_and_regardless_of_case() {
+        let (plan, schema) = plan(RULES);
+        let tap = &plan.tap(plan.taps_of(0)[0]);
+        let key = |address, user| plan.key(tap, 0, &event(&schema, address, user));
+        assert_eq!(key("::ffff:192.0.2.1", "Ann"), key("192.0.2.1", "ann"));
+        assert_eq!(key("2001:db8::1", "a"), key("2001:db8:0:0:ffff::2", "a"));
+        assert_ne!(key("2001:db8::1", "a"), key("2001:db8:0:1::1", "a"));
+        assert_ne!(key("192.0.2.1", "a"), key("192.0.2.2", "a"));
+        assert_ne!(plan.key(tap, 0, &event(&schema, "192.0.2.1", "a")), plan.key(tap, 1, &event(&schema, "192.0.2.1", "a")), "tenants are apart");
+        assert_eq!(tap.subject(&event(&schema, "2001:db8::1", "Ann")), ["2001:db8::/64", "Ann"]);
+    }
+
+    #[test]
+    fn a_match_without_the_subject_or_the_value_is_not_counted() {
+        let (plan, schema) = plan(RULES);
+        let tap = &plan.tap(plan.taps_of(0)[0]);
+        let mut event = event(&schema, "192.0.2.1", "ann");
+        assert_eq!(plan.observed(tap, &event), Err(Uncounted::MissingValue));
+        event.set(field::USER_NAME, Value::Null);
+        assert_eq!(plan.key(tap, 0, &event), Err(Uncounted::MissingGroup));
+    }
+}

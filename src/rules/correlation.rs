@@ -1,0 +1,296 @@
+//! The `correlation` of a Sigma rule: what is counted, by what, over which span, and when that is a finding.
+
+use std::time::Duration;
+
+use super::detection::Comparison;
+use super::yaml::{Data, Node};
+use super::Faults;
+
+/// A correlation as its author wrote it, with references not yet resolved.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Correlation {
+    /// What is measured.
+    pub measure: Measure,
+    /// Ids or names of the rules whose matches it looks at.
+    pub rules: Vec<String>,
+    /// Fields or aliases that matches must agree on to be counted together. A match without one is not counted.
+    pub group_by: Vec<String>,
+    /// Length of the sliding window; both ends belong to it.
+    pub timespan: Duration,
+    /// What the measure is compared with; all of them must hold.
+    pub condition: Vec<(Comparison, f64)>,
+    /// `alias`, and for each rule that names it another way, the field.
+    pub aliases: Vec<Alias>,
+    /// Whether the rules it refers to also report by themselves.
+    pub generate: bool,
+}
+
+/// A name that stands for another field in each rule.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Alias {
+    /// The name.
+    pub name: String,
+    /// Rule and field.
+    pub fields: Vec<(String, String)>,
+}
+
+/// What a correlation measures in its window.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Measure {
+    /// How many matches.
+    EventCount,
+    /// How many distinct values of the fields together; a match without one of them is not counted.
+    ValueCount(Vec<String>),
+    /// How many of the rules matched, in any order.
+    Temporal,
+    /// How many of the rules matched, in the order they are listed.
+    TemporalOrdered,
+    /// The sum of a number.
+    ValueSum(String),
+    /// The mean of a number.
+    ValueAvg(String),
+    /// A percentile of a number, from 0 to 100, interpolated between neighbours.
+    ValuePercentile(String, f64),
+}
+
+const KEYS: &[&str] = &["type", "rules", "group-by", "timespan", "condition", "aliases", "generate"];
+
+/// Reads a `correlation` map. Faults are noted; `None` when there was one.
+pub fn parse(node: &Node, generate: Option<bool>, faults: &mut Faults) -> Option<Correlation> {
+    let Data::Map(entries) = &node.data else {
+        faults.note(node.line, "correlation", format!("a map, not {}", node.kind()));
+        return None;
+    };
+    let before = faults.count();
+    for entry in entries {
+        if !KEYS.contains(&entry.key.as_str()) {
+            faults.note(entry.line, &format!("correlation.{}", entry.key), format!("one of {}", KEYS.join(", ")));
+        }
+    }
+    let rules = names(node, "rules", faults);
+    if rules.is_empty() && faults.count() == before {
+        faults.note(node.line, "correlation.rules", "the id or name of a rule at least".to_owned());
+    }
+    let group_by = if node.get("group-by").is_some() { names(node, "group-by", faults) } else { Vec::new() };
+    let timespan = timespan(node, faults);
+    let aliases = aliases(node, &rules, faults);
+    let kind = match node.get("type") {
+        Some(kind) => kind.text().map(|text| (text, kind.line)),
+        None => None,
+    };
+    let Some((kind, kind_line)) = kind else {
+        faults.note(node.line, "correlation.type", format!("one of {TYPES}"));
+        return None;
+    };
+    let condition = condition(node, kind, rules.len(), faults);
+    let generate = match node.get("generate").map(|node| (&node.data, node.line)) {
+        None => generate.unwrap_or(false),
+        Some((Data::Bool(value), _)) => *value,
+        Some((_, line)) => {
+            faults.note(line, "correlation.generate", "true or false".to_owned());
+            false
+        }
+    };
+    let one_field = |fields: &[String], faults: &mut Faults| -> Option<String> {
+        match fields {
+            [field] => Some(field.clone()),
+            _ => {
+                faults.note(node.line, "correlation.condition.field", format!("one field, whose numbers {kind} takes"));
+                None
+            }
+        }
+    };
+    let measure = match kind {
+        "event_count" => Some(Measure::EventCount),
+        "value_count" if condition.fields.is_empty() => {
+            faults.note(node.line, "correlation.condition.field", "the field whose distinct values are counted".to_owned());
+            None
+        }
+        "value_count" => Some(Measure::ValueCount(condition.fields.clone())),
+        "temporal" => Some(Measure::Temporal),
+        "temporal_ordered" => Some(Measure::TemporalOrdered),
+        "value_sum" => one_field(&condition.fields, faults).map(Measure::ValueSum),
+        "value_avg" => one_field(&condition.fields, faults).map(Measure::ValueAvg),
+        "value_median" => one_field(&condition.fields, faults).map(|field| Measure::ValuePercentile(field, 50.0)),
+        "value_percentile" => match condition.percentile {
+            Some(percentile) => {
+                one_field(&condition.fields, faults).map(|field| Measure::ValuePercentile(field, percentile))
+            }
+            None => {
+                faults.note(node.line, "correlation.condition.percentile", "a number from 0 to 100".to_owned());
+                None
+            }
+        },
+        other => {
+            faults.note(kind_line, "correlation.type", format!("one of {TYPES}, not '{other}'"));
+            None
+        }
+    };
+    if faults.count() > before {
+        return None;
+    }
+    Some(Correlation {
+        measure: measure?,
+        rules,
+        group_by,
+        timespan: timespan?,
+        condition: condition.comparisons,
+        aliases,
+        generate,
+    })
+}
+
+const TYPES: &str = "event_count, value_count, temporal, temporal_ordered, value_sum, value_avg, value_percentile \
+     or value_median";
+
+fn names(node: &Node, key: &str, faults: &mut Faults) -> Vec<String> {
+    let path = format!("correlation.{key}");
+    let Some(list) = node.get(key) else { return Vec::new() };
+    let mut names = Vec::new();
+    for item in list.one_or_many() {
+        match item.scalar_text() {
+            Some(name) if names.contains(&name) => {
+                faults.note(item.line, &path, format!("each name once: '{name}' stands twice"));
+            }
+            Some(name) => names.push(name),
+            None => faults.note(item.line, &path, format!("text or a list of texts, not {}", item.kind())),
+        }
+    }
+    names
+}
+
+fn timespan(node: &Node, faults: &mut Faults) -> Option<Duration> {
+    let Some(value) = node.get("timespan") else {
+        faults.note(node.line, "correlation.timespan", "a span such as 30s, 5m, 2h or 1d".to_owned());
+        return None;
+    };
+    let span = value.text().and_then(parse_span);
+    if span.is_none() {
+        let got = value.scalar_text().unwrap_or_else(|| value.kind().to_owned());
+        faults.note(value.line, "correlation.timespan", format!("a span such as 30s, 5m, 2h or 1d, not '{got}'"));
+    }
+    span
+}
+
+/// A span such as `30s`, `5m`, `2h`, `1d`, `1w`, `1M` or `1y`, longer than nothing and at most a year.
+///
+/// A month and a year are the mean Gregorian ones, as pySigma has them.
+pub fn parse_span(text: &str) -> Option<Duration> {
+    let unit = text.chars().last()?;
+    let seconds = match unit {
+        's' => 1,
+        'm' => 60,
+        'h' => 3_600,
+        'd' => 86_400,
+        'w' => 604_800,
+        'M' => 2_629_746,
+        'y' => 31_556_952,
+        _ => return None,
+    };
+    let digits = &text[..text.len() - unit.len_utf8()];
+    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let total = digits.parse::<u64>().ok()?.checked_mul(seconds)?;
+    (1..=31_556_952).contains(&total).then(|| Duration::from_secs(total))
+}
+
+#[derive(Default)]
+struct ConditionParts {
+    comparisons: Vec<(Comparison, f64)>,
+    fields: Vec<String>,
+    percentile: Option<f64>,
+}
+
+fn condition(node: &Node, kind: &str, rules: usize, faults: &mut Faults) -> ConditionParts {
+    let temporal = matches!(kind, "temporal" | "temporal_ordered");
+    let mut parts = ConditionParts::default();
+    let before = faults.count();
+    let Some(condition) = node.get("condition") else {
+        if temporal {
+            parts.comparisons.push((Comparison::Gte, rules as f64));
+        } else {
+            faults.note(node.line, "correlation.condition", "a comparison such as 'gte: 10'".to_owned());
+        }
+        return parts;
+    };
+    let Data::Map(entries) = &condition.data else {
+        let expected = match condition.data {
+            Data::Text(_) => "a map such as 'gte: 2': conditions in words are not supported, list the rules instead",
+            _ => "a map such as 'gte: 10'",
+        };
+        faults.note(condition.line, "correlation.condition", expected.to_owned());
+        return parts;
+    };
+    for entry in entries {
+        let path = format!("correlation.condition.{}", entry.key);
+        match entry.key.as_str() {
+            "field" if temporal || kind == "event_count" => {
+                faults.note(entry.line, &path, format!("no field: {kind} counts matches"));
+            }
+            "field" => {
+                for item in entry.value.one_or_many() {
+                    match item.text() {
+                        Some(field) => parts.fields.push(field.to_owned()),
+                        None => faults.note(item.line, &path, format!("the name of a field, not {}", item.kind())),
+                    }
+                }
+            }
+            "percentile" => match entry.value.number().filter(|number| (0.0..=100.0).contains(number)) {
+                Some(number) => parts.percentile = Some(number),
+                None => faults.note(entry.line, &path, "a number from 0 to 100".to_owned()),
+            },
+            word => match (Comparison::from_word(word), entry.value.number()) {
+                (Some(comparison), Some(number)) => parts.comparisons.push((comparison, number)),
+                (Some(_), None) => faults.note(entry.line, &path, format!("a number, not {}", entry.value.kind())),
+                (None, _) => {
+                    faults.note(entry.line, &path, "one of gt, gte, lt, lte, eq, neq, field or percentile".to_owned());
+                }
+            },
+        }
+    }
+    if parts.comparisons.is_empty() && faults.count() == before {
+        faults.note(condition.line, "correlation.condition", "a comparison such as 'gte: 10'".to_owned());
+    }
+    parts
+}
+
+fn aliases(node: &Node, rules: &[String], faults: &mut Faults) -> Vec<Alias> {
+    let Some(aliases) = node.get("aliases") else { return Vec::new() };
+    let mut parsed = Vec::new();
+    if !matches!(aliases.data, Data::Map(_)) {
+        faults.note(aliases.line, "correlation.aliases", format!("a map of aliases, not {}", aliases.kind()));
+    }
+    for entry in aliases.entries() {
+        let path = format!("correlation.aliases.{}", entry.key);
+        let mut fields = Vec::new();
+        if !matches!(entry.value.data, Data::Map(_)) {
+            faults.note(entry.line, &path, "a map from rule to field".to_owned());
+        }
+        for field in entry.value.entries() {
+            if !rules.contains(&field.key) {
+                faults.note(field.line, &path, format!("a rule out of 'rules', not '{}'", field.key));
+            }
+            match field.value.text() {
+                Some(name) => fields.push((field.key.clone(), name.to_owned())),
+                None => faults.note(field.line, &path, format!("the name of a field, not {}", field.value.kind())),
+            }
+        }
+        parsed.push(Alias { name: entry.key.clone(), fields });
+    }
+    parsed
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spans_have_a_number_and_a_unit() {
+        assert_eq!(parse_span("90s"), Some(Duration::from_secs(90)));
+        assert_eq!(parse_span("2h"), Some(Duration::from_secs(7200)));
+        for wrong in ["", "5", "5x", "0s", "-1s", "1.5h", "s", "99999999999999999999s", "5 m", "2y"] {
+            assert_eq!(parse_span(wrong), None, "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,58 @@
+//! Regular expressions, compiled when they are first asked for.
+//!
+//! A pack has many, most of which never get to see a text because a rarer test of their rule fails; compiling them
+//! all would take longer than everything else at start.
+
+use std::sync::{Arc, OnceLock};
+
+/// A regular expression that is known to be one.
+#[derive(Clone, Debug)]
+pub struct LazyRegex {
+    source: Arc<str>,
+    compiled: Arc<OnceLock<Option<fancy_regex::Regex>>>,
+}
+
+impl PartialEq for LazyRegex {
+    fn eq(&self, other: &Self) -> bool {
+        self.source == other.source
+    }
+}
+
+impl LazyRegex {
+    /// Checks the expression. The error says what was expected.
+    pub fn checked(source: &str) -> Result<Self, String> {
+        // The parser is quick, and knows all but lookaround and back references.
+        if let Err(error) = regex_syntax::parse(source)
+            && fancy_regex::Regex::new(source).is_err()
+        {
+            let error = error.to_string();
+            let last = error.lines().last().unwrap_or_default();
+            return Err(format!("a regular expression: {}", last.trim_start_matches("error: ")));
+        }
+        Ok(Self { source: source.into(), compiled: Arc::default() })
+    }
+
+    /// The expression as written, with its flags.
+    pub fn source(&self) -> &str {
+        &self.source
+    }
+
+    /// Whether it is found in the text. One that is too large to compile, or takes too long on a text because of
+    /// lookaround, is not.
+    pub fn is_match(&self, text: &str) -> bool {
+        let regex = self.compiled.get_or_init(|| fancy_regex::Regex::new(&self.source).ok());
+        regex.as_ref().is_some_and(|regex| regex.is_match(text).unwrap_or(false))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lookaround_is_known_and_nonsense_is_not() {
+        assert!(LazyRegex::checked("a(?=b)").is_ok_and(|regex| regex.is_match("xab") && !regex.is_match("xac")));
+        assert!(LazyRegex::checked("(a").is_err_and(|error| error.contains("regular expression")));
+        assert!(LazyRegex::checked(r"\p{Nonsense}").is_err());
+    }
+}

@@ -1,0 +1,202 @@
+//! Sliding windows over event time, and the table that keeps them.
+//!
+//! A window answers, after each observation, whether its measure over `[t - span, t]` satisfies its condition, both
+//! ends included. Observations may come late: one at an earlier time is put in its place, and every window that it
+//! falls into is judged again, so the answer does not depend on the order of arrival within the allowed lateness.
+//!
+//! The memory of a window is bounded whatever its threshold. Each kind is exact up to a stated size and has a stated
+//! error beyond it: [`runs`] (counts, sums, means), [`distinct`] (distinct values, and rules that matched),
+//! [`order`] (rules that matched in order), [`sample`] (percentiles). [`table`] bounds the number of windows.
+//!
+//! Nothing here knows what is counted, or reads a clock.
+
+pub mod distinct;
+pub mod order;
+pub mod runs;
+pub mod sample;
+pub mod table;
+
+use std::time::Duration;
+
+use smallvec::SmallVec;
+
+use crate::event::{Timestamp, micros};
+use crate::rules::detection::Comparison;
+use distinct::Distinct;
+use order::Order;
+use runs::{Runs, Sum};
+use sample::Sample;
+
+/// What a window measures.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Measure {
+    /// How many observations.
+    Count,
+    /// How many distinct values.
+    Distinct,
+    /// How long a chain of observations there is whose values rise, out of `0..n`.
+    Order(u8),
+    /// The sum of the values.
+    Sum,
+    /// The mean of the values.
+    Mean,
+    /// A percentile of the values, 0 to 100, interpolated between neighbours.
+    Percentile(f64),
+}
+
+/// What is asked of a window.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Spec {
+    /// What it measures.
+    pub measure: Measure,
+    /// Its length; both ends belong to it.
+    pub span: Duration,
+    /// How far behind the latest observation another may come and still be counted.
+    pub lateness: Duration,
+    /// What the measure must satisfy: all of these.
+    pub condition: SmallVec<[(Comparison, f64); 1]>,
+}
+
+impl Spec {
+    /// Whether a measure satisfies the condition.
+    pub fn holds(&self, measured: f64) -> bool {
+        self.condition.iter().all(|(comparison, threshold)| comparison.holds(measured, *threshold))
+    }
+
+    /// Whether a measure is at least half way to the condition, for conditions that ask for much.
+    pub fn is_half_way(&self, measured: f64) -> bool {
+        self.condition.iter().all(|(comparison, threshold)| match comparison {
+            Comparison::Gte | Comparison::Gt | Comparison::Eq => measured * 2.0 >= *threshold,
+            Comparison::Lt | Comparison::Lte | Comparison::Neq => true,
+        })
+    }
+
+    /// How long an observation can matter.
+    pub fn horizon(&self) -> i64 {
+        micros(self.span).saturating_add(micros(self.lateness))
+    }
+}
+
+/// What was measured.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Reading {
+    /// The measure.
+    pub measured: f64,
+    /// The end of the window it was taken over.
+    pub end: Timestamp,
+    /// Whether it satisfies the condition.
+    pub holds: bool,
+}
+
+/// The value of an observation. Which one a window reads depends on its measure.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Observed {
+    /// It happened; there is no value.
+    Occurrence,
+    /// A keyed hash of the value, for distinct values.
+    Hash(u64),
+    /// Which of the rules matched.
+    Rule(u8),
+    /// A number.
+    Number(f64),
+}
+
+/// A window of any kind.
+#[derive(Clone, Debug)]
+pub enum Window {
+    /// Counts.
+    Count(Runs<u32>),
+    /// Sums and means.
+    Sum(Box<Runs<Sum>>),
+    /// Distinct values.
+    Distinct(Distinct),
+    /// Order.
+    Order(Box<Order>),
+    /// Percentiles.
+    Sample(Box<Sample>),
+}
+
+impl Window {
+    /// An empty window for a measure.
+    pub fn new(measure: Measure) -> Self {
+        match measure {
+            Measure::Count => Self::Count(Runs::default()),
+            Measure::Distinct => Self::Distinct(Distinct::default()),
+            Measure::Order(_) => Self::Order(Box::default()),
+            Measure::Sum | Measure::Mean => Self::Sum(Box::default()),
+            Measure::Percentile(_) => Self::Sample(Box::default()),
+        }
+    }
+
+    /// Takes an observation in and measures.
+    ///
+    /// In order, the window is the one that ends now. Of a late observation, the reading is the highest one that
+    /// satisfies the condition among the windows that the observation is in, or else the highest.
+    pub fn observe(&mut self, spec: &Spec, at: Timestamp, observed: Observed) -> Reading {
+        match (self, observed) {
+            (Self::Count(runs), _) => runs.observe(spec, at, 1),
+            (Self::Sum(runs), Observed::Number(number)) => runs.observe(spec, at, Sum { count: 1, sum: number }),
+            (Self::Distinct(distinct), Observed::Hash(hash)) => distinct.observe(spec, at, hash),
+            (Self::Distinct(distinct), Observed::Rule(rule)) => distinct.observe(spec, at, u64::from(rule)),
+            (Self::Order(order), Observed::Rule(rule)) => order.observe(spec, at, rule),
+            (Self::Sample(sample), Observed::Number(number)) => sample.observe(spec, at, number),
+            // An observation without the value that is measured is not an observation of it.
+            _ => Reading { measured: 0.0, end: at, holds: false },
+        }
+    }
+
+    /// Bytes on the heap.
+    pub fn heap_bytes(&self) -> usize {
+        match self {
+            Self::Count(runs) => runs.heap_bytes(),
+            Self::Sum(runs) => size_of::<Runs<Sum>>() + runs.heap_bytes(),
+            Self::Distinct(distinct) => distinct.heap_bytes(),
+            Self::Order(order) => size_of::<Order>() + order.heap_bytes(),
+            Self::Sample(sample) => size_of::<Sample>() + sample.heap_bytes(),
+        }
+    }
+}
+
+/// Keeps the better of two readings: one that holds, then the higher one, then the earlier one.
+fn better(best: Option<Reading>, reading: Reading) -> Option<Reading> {
+    match best {
+        Some(best) if (best.holds, best.measured) >= (reading.holds, reading.measured) => Some(best),
+        _ => Some(reading),
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod testing {
+    //! The naive window: a list of everything that was observed.
+
+    use super::*;
+
+    pub fn spec(measure: Measure, span: u64, lateness: u64, at_least: f64) -> Spec {
+        Spec {
+            measure,
+            span: Duration::from_secs(span),
+            lateness: Duration::from_secs(lateness),
+            condition: SmallVec::from_slice(&[(Comparison::Gte, at_least)]),
+        }
+    }
+
+    /// The highest measure over the windows that end at an observation and contain the one at `at`.
+    pub fn naive<V: Copy>(
+        all: &[(i64, V)],
+        at: i64,
+        span: i64,
+        latest_only: bool,
+        measure: impl Fn(&[(i64, V)]) -> f64,
+    ) -> f64 {
+        let mut sorted: Vec<(i64, V)> = all.to_vec();
+        sorted.sort_by_key(|(at, _)| *at);
+        let latest = sorted.last().map_or(at, |(at, _)| *at);
+        let ends = sorted.iter().map(|(end, _)| *end).filter(|end| *end >= at && *end <= at + span);
+        ends.filter(|end| !latest_only || *end == latest)
+            .map(|end| {
+                let inside: Vec<_> = sorted.iter().filter(|(t, _)| *t >= end - span && *t <= end).copied().collect();
+                measure(&inside)
+            })
+            .fold(0.0, f64::max)
+    }
+}

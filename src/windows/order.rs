@@ -1,0 +1,154 @@
+//! Rules that matched one after the other within a sliding window.
+//!
+//! What is measured is the length of the longest chain of matches whose rules rise in the order in which the
+//! correlation lists them. Matches at the same time are in the order of their arrival. Of several matches of one
+//! rule in a row the last one serves any chain as well as the others, so when there is little room only that one is
+//! kept; and then the oldest go.
+
+use std::collections::VecDeque;
+
+use super::{Measure, Reading, Spec, better};
+use crate::event::{Timestamp, micros};
+
+/// Most matches a window keeps: 4 KB.
+pub const MAX_ENTRIES: usize = 256;
+
+/// A sliding window over matches of several rules; see the module.
+#[derive(Clone, Debug, Default)]
+pub struct Order {
+    entries: VecDeque<(i64, u8)>,
+}
+
+impl Order {
+    /// Takes a match of a rule in and measures; see [`super::Window::observe`].
+    pub fn observe(&mut self, spec: &Spec, at: Timestamp, rule: u8) -> Reading {
+        let at = at.as_micros();
+        let latest = self.entries.back().map_or(at, |(latest, _)| (*latest).max(at));
+        let oldest = latest.saturating_sub(spec.horizon());
+        while self.entries.front().is_some_and(|(at, _)| *at < oldest) {
+            self.entries.pop_front();
+        }
+        if self.entries.len() >= MAX_ENTRIES {
+            self.tidy();
+        }
+        let place = self.entries.partition_point(|(other, _)| *other <= at);
+        self.entries.insert(place, (at, rule));
+        let span = micros(spec.span);
+        let rules = match spec.measure {
+            Measure::Order(rules) => rules,
+            _ => 0,
+        };
+        let mut best = None;
+        let mut last_end = None;
+        for &(end, _) in self.entries.range(place..) {
+            if end > at.saturating_add(span) {
+                break;
+            }
+            if last_end != Some(end) {
+                last_end = Some(end);
+                let measured = self.longest_chain(end.saturating_sub(span), end, rules);
+                best = better(best, Reading { measured, end: Timestamp::from_micros(end), holds: spec.holds(measured) });
+            }
+        }
+        best.unwrap_or(Reading { measured: 0.0, end: Timestamp::from_micros(at), holds: false })
+    }
+
+    /// Bytes on the heap.
+    pub fn heap_bytes(&self) -> usize {
+        self.entries.capacity() * size_of::<(i64, u8)>()
+    }
+
+    fn longest_chain(&self, start: i64, end: i64, rules: u8) -> f64 {
+        let mut longest = vec![0_u32; usize::from(rules)];
+        for &(_, rule) in self.entries.iter().filter(|(at, _)| (start..=end).contains(at)) {
+            let before = longest.iter().take(usize::from(rule)).max().copied().unwrap_or(0);
+            if let Some(length) = longest.get_mut(usize::from(rule)) {
+                *length = (*length).max(before + 1);
+            }
+        }
+        f64::from(longest.into_iter().max().unwrap_or(0))
+    }
+
+    fn tidy(&mut self) {
+        let mut kept: VecDeque<(i64, u8)> = VecDeque::with_capacity(MAX_ENTRIES);
+        for entry in self.entries.drain(..) {
+            match kept.back_mut() {
+                Some(last) if last.1 == entry.1 => *last = entry,
+                _ => kept.push_back(entry),
+            }
+        }
+        if kept.len() > MAX_ENTRIES * 3 / 4 {
+            kept.drain(..kept.len() - MAX_ENTRIES / 2);
+        }
+        self.entries = kept;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{naive, spec};
+    use super::*;
+    use proptest::prelude::*;
+
+    fn observe(window: &mut Order, spec: &Spec, at: i64, rule: u8) -> bool {
+        window.observe(spec, Timestamp::from_seconds(at), rule).holds
+    }
+
+    #[test]
+    fn the_order_counts_and_so_does_the_span() {
+        let spec = spec(Measure::Order(2), 10, 60, 2.0);
+        let mut window = Order::default();
+        assert!(!observe(&mut window, &spec, 100, 1));
+        assert!(!observe(&mut window, &spec, 105, 0));
+        assert!(!observe(&mut window, &spec, 116, 1), "eleven seconds are too long");
+        assert!(!observe(&mut window, &spec, 120, 0));
+        assert!(observe(&mut window, &spec, 120, 1), "at the same time, the order of arrival decides");
+    }
+
+    #[test]
+    fn a_late_match_completes_a_chain() {
+        let spec = spec(Measure::Order(2), 10, 60, 2.0);
+        let mut window = Order::default();
+        assert!(!observe(&mut window, &spec, 105, 1));
+        assert!(observe(&mut window, &spec, 100, 0));
+    }
+
+    #[test]
+    fn memory_is_bounded_and_a_recent_chain_is_still_found() {
+        let spec = spec(Measure::Order(2), 3600, 0, 2.0);
+        let mut window = Order::default();
+        for at in 0..5_000 {
+            assert!(!observe(&mut window, &spec, at / 10, 0));
+            assert!(window.entries.len() <= MAX_ENTRIES);
+        }
+        assert!(observe(&mut window, &spec, 501, 1));
+    }
+
+    fn chain(inside: &[(i64, u8)]) -> f64 {
+        (0..1_u32 << inside.len().min(16))
+            .filter_map(|set| {
+                let picked: Vec<u8> = (0..inside.len()).filter(|i| set >> i & 1 == 1).map(|i| inside[i].1).collect();
+                picked.windows(2).all(|pair| pair[0] < pair[1]).then_some(picked.len())
+            })
+            .max()
+            .unwrap_or(0) as f64
+    }
+
+    proptest! {
+        #[test]
+        fn chains_agree_with_trying_all_of_them(
+            matches in prop::collection::vec((0i64..40, 0u8..4), 1..12), span in 1i64..20,
+        ) {
+            let spec = spec(Measure::Order(4), span as u64, 40, 1.0);
+            let mut window = Order::default();
+            let mut all: Vec<(i64, u8)> = Vec::new();
+            for (at, rule) in matches {
+                let place = all.partition_point(|(other, _)| *other <= at);
+                all.insert(place, (at, rule));
+                let latest = all.last().is_some_and(|(latest, _)| *latest == at);
+                let expected = naive(&all, at, span, latest, chain);
+                prop_assert_eq!(window.observe(&spec, Timestamp::from_seconds(at), rule).measured, expected);
+            }
+        }
+    }
+}
