@@ -83,6 +83,7 @@ impl Replay {
             replay(&mut engine, &self.files, self.format.as_ref(), &Arc::new(config.decode), &progress);
         bar.stop();
         let replayed = replayed?;
+        eprintln!("read settle count chain retire {:.3?}", engine.t);
         let shown: Vec<&Alert> =
             replayed.alerts.iter().filter(|alert| alert.severity >= self.min_severity).collect();
         let mut out = std::io::BufWriter::new(std::io::stdout().lock());
@@ -154,6 +155,13 @@ fn write_reading(out: &mut impl Write, engine: &Engine, replayed: &Replayed, too
         seconds,
         grouped((counts.read.lines as f64 / seconds) as u64),
         replayed.bytes as f64 / 1e6 / seconds
+    )?;
+    writeln!(
+        out,
+        "  {} observations of {} subjects, {:.0} MB of windows at the end",
+        grouped(counts.read.observations),
+        grouped(counts.table.created),
+        counts.table.bytes as f64 / 1e6
     )?;
     for (path, format) in &replayed.formats {
         writeln!(out, "  {} read as {format}", path.display())?;

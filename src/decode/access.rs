@@ -303,7 +303,7 @@ fn fill_outcome(login: Option<login::Outcome>, status: u16, event: &mut Event<'_
 
 /// The peer of a record that has the address alone, with or without a port.
 pub(super) fn peer(text: &str) -> Option<Peer<'_>> {
-    let text = some(text)?;
+    let text = some(text).filter(|text| *text != "unix:")?;
     match client::address_with_port(text) {
         Some(found) => Some(Peer::of(found)),
         None => Some(Peer { text, address: None }),

@@ -11,24 +11,21 @@ use super::json_access::{self, number};
 use super::json_names::Role;
 use crate::event::{Event, FieldId, Value, field};
 
-/// How the names of the vocabulary begin.
-const FAMILIES: [&str; 15] = [
+/// How the names of the vocabulary begin that nothing else is named like.
+const FAMILIES: [&str; 9] = [
     "authn_",
     "authz_",
     "crypt_",
     "excess_",
-    "file_",
-    "upload_",
-    "input_",
+    "input_validation_",
     "malicious_",
     "privilege_",
     "sensitive_",
     "sequence_",
-    "session_",
-    "sys_",
-    "user_",
-    "excessive_",
 ];
+
+/// How the others begin: only a key that names an event makes them one.
+const PLAIN_FAMILIES: [&str; 4] = ["session_", "sys_", "upload_", "user_"];
 
 /// What applications say for the commonest names of the vocabulary.
 const SYNONYMS: [(&str, &str); 20] = [
@@ -56,18 +53,34 @@ const SYNONYMS: [(&str, &str); 20] = [
 
 /// The name in the vocabulary that `text` is, and the parameters after its colon.
 pub(super) fn vocabulary(text: &str) -> Option<(Cow<'_, str>, &str)> {
-    let (name, parameters) = text.split_once(':').unwrap_or((text, ""));
+    let (name, parameters) = split(text);
     let is_name = (4..=64).contains(&name.len())
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.'));
     if !is_name {
         return None;
     }
     let name = lower(name);
-    if FAMILIES.iter().any(|family| name.starts_with(family)) {
+    if FAMILIES.iter().chain(&PLAIN_FAMILIES).any(|family| name.starts_with(family)) {
         return Some((name, parameters));
     }
     let (_, name) = SYNONYMS.iter().find(|(synonym, _)| *synonym == name)?;
     Some((Cow::Borrowed(name), parameters))
+}
+
+/// Whether `text`, under the key `key`, is the name of what was done.
+pub(super) fn is_action(key: &str, text: &str) -> bool {
+    match key {
+        "event.action" => true,
+        "type" | "name" | "msg" | "message" => vocabulary(text)
+            .is_some_and(|(name, _)| !PLAIN_FAMILIES.iter().any(|family| name.starts_with(family))),
+        _ => vocabulary(text).is_some(),
+    }
+}
+
+/// `authn_login_lock:joebob1,maxretries`, or in brackets.
+fn split(text: &str) -> (&str, &str) {
+    let (name, parameters) = text.split_once([':', '[']).unwrap_or((text, ""));
+    (name.trim(), parameters.trim().trim_end_matches(']'))
 }
 
 fn lower(text: &str) -> Cow<'_, str> {
@@ -93,9 +106,7 @@ pub(super) fn fill<'a>(found: &mut Found<'a>, event: &mut Event<'a>) {
         let given = event.get(field::EVENT_ACTION).is_some();
         let (name, rest) = match vocabulary(&action) {
             // What the application calls it is kept when it is in the right place.
-            Some((_, rest)) if given => {
-                (action.split(':').next().unwrap_or(&action).to_ascii_lowercase(), rest)
-            }
+            Some((_, rest)) if given => (split(&action).0.to_ascii_lowercase(), rest),
             Some((name, rest)) => (name.into_owned(), rest),
             None => (action.to_ascii_lowercase(), ""),
         };

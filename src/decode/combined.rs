@@ -142,24 +142,22 @@ struct Head<'a> {
 fn head(line: &str, open: usize) -> Result<Head<'_>, Undecodable> {
     let text = &line[..open];
     let Some(text) = text.strip_suffix(' ') else { return Err(Undecodable::NotCombined(open)) };
-    let Some(end) = memchr(b' ', text.as_bytes()) else { return Err(Undecodable::NotCombined(open)) };
-    match client::address(&text[..end]) {
-        Some(found) => {
-            Ok(Head { peer: Some(Peer::of(found)), user: user(&text[end + 1..], open)?, ..Head::default() })
-        }
+    let (first, rest) = match memchr(b' ', text.as_bytes()) {
+        Some(end) => (&text[..end], &text[end + 1..]),
+        None => (text, ""),
+    };
+    match client::address(first) {
+        Some(found) => Ok(Head { peer: Some(Peer::of(found)), user: user(rest), ..Head::default() }),
         None => unusual_head(text, open),
     }
 }
 
 /// `ident user`, of which the second may have blanks.
 #[inline]
-fn user(text: &str, open: usize) -> Result<Option<&str>, Undecodable> {
+fn user(text: &str) -> Option<&str> {
     match text {
-        "- -" => Ok(None),
-        _ => {
-            let (_ident, user) = text.split_once(' ').ok_or(Undecodable::NotCombined(open))?;
-            Ok(some(user.trim()).filter(|user| *user != "\"\""))
-        }
+        "- -" => None,
+        _ => some(text.split_once(' ')?.1.trim()).filter(|user| *user != "\"\""),
     }
 }
 
@@ -174,13 +172,13 @@ fn unusual_head(text: &str, open: usize) -> Result<Head<'_>, Undecodable> {
     let (second, after) = rest.split_once(' ').unwrap_or((rest, ""));
     if let Some(found) = client::address(second).filter(|_| after.contains(' ')) {
         let domain = some(super::target::without_port(first));
-        return Ok(Head { peer: Some(Peer::of(found)), user: user(after, open)?, domain, ..Head::default() });
+        return Ok(Head { peer: Some(Peer::of(found)), user: user(after), domain, ..Head::default() });
     }
     let has_port = first.rsplit_once(':').is_some_and(|(host, port)| is_host(host) && client::is_port(port));
     if has_port && is_host(second) && after.contains(' ') {
         let domain = some(super::target::without_port(first));
         let peer = Some(Peer { text: second, address: None });
-        return Ok(Head { peer, user: user(after, open)?, domain, ..Head::default() });
+        return Ok(Head { peer, user: user(after), domain, ..Head::default() });
     }
     // `<190>Nov 24 10:00:00 web1 nginx: 192.0.2.1 - -`, `2026-11-24T10:00:00Z stdout F 192.0.2.1 - -`
     if (first.starts_with('<') || first.len() == 3 || first.starts_with("20"))
@@ -188,11 +186,7 @@ fn unusual_head(text: &str, open: usize) -> Result<Head<'_>, Undecodable> {
         && let Some((client, rest)) = message.split_once(' ')
         && client::address(client).is_some()
     {
-        return Ok(Head {
-            peer: client::address(client).map(Peer::of),
-            user: user(rest, open)?,
-            ..Head::default()
-        });
+        return Ok(Head { peer: client::address(client).map(Peer::of), user: user(rest), ..Head::default() });
     }
     let peer = match first {
         "-" | "unix:" => None,
@@ -200,7 +194,7 @@ fn unusual_head(text: &str, open: usize) -> Result<Head<'_>, Undecodable> {
         // A connection's address with its port, where a format says so.
         other => Some(client::address_with_port(other).map(Peer::of).ok_or(Undecodable::BadAddress(0))?),
     };
-    Ok(Head { peer, user: user(rest, open)?, ..Head::default() })
+    Ok(Head { peer, user: user(rest), ..Head::default() })
 }
 
 /// `203.0.113.7, 10.0.0.1 - -`: a header in the place of the peer; its last element is who wrote it.
@@ -209,7 +203,7 @@ fn forwarded_head(text: &str, open: usize) -> Result<Head<'_>, Undecodable> {
     let (last, rest) = text[comma + 2..].split_once(' ').ok_or(Undecodable::NotCombined(open))?;
     let peer = client::address_with_port(last).map(Peer::of).ok_or(Undecodable::BadAddress(comma + 2))?;
     let forwarded = Some(Cow::Borrowed(&text[..comma]));
-    Ok(Head { peer: Some(peer), forwarded, user: user(rest, open)?, domain: None })
+    Ok(Head { peer: Some(peer), forwarded, user: user(rest), domain: None })
 }
 
 fn is_host(text: &str) -> bool {
@@ -292,7 +286,7 @@ fn unescaped(text: &str, first: usize) -> String {
             }
         };
     }
-    String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
+    super::target::text(bytes)
 }
 
 /// What a server's own format adds at the end: a time taken, what was forwarded, and much that says nothing here.

@@ -36,11 +36,12 @@ pub(super) fn read<'a>(line: &'a str, clock: &mut Clock) -> Result<Record<'a>, U
     };
 
     let mut words = Words { line, at: close + 1 };
-    let [_frontend, server, timers, code, bytes, _cookie, _response_cookie, flags, _connections, _queues] =
-        words.next_ten()?;
+    let [_frontend, server] = [words.next()?, words.next()?];
     if !server.text.contains('/') {
         return Err(Undecodable::NotHaproxy(server.at));
     }
+    let [timers, code, bytes, _cookie, _response_cookie, flags, _connections, _queues] =
+        words.next_eight()?;
     let status = status(code.text).map_err(|()| Undecodable::BadStatus(code.at))?;
     let response_bytes = bytes.text.trim_start_matches('+').parse().ok();
     let mut record = Record { at: Some(at), peer, status, response_bytes, ..Record::default() };
@@ -93,10 +94,8 @@ impl<'a> Words<'a> {
         if at == end { Err(Undecodable::Truncated(end)) } else { Ok(Word { text: &self.line[at..end], at }) }
     }
 
-    fn next_ten(&mut self) -> Result<[Word<'a>; 10], Undecodable> {
+    fn next_eight(&mut self) -> Result<[Word<'a>; 8], Undecodable> {
         Ok([
-            self.next()?,
-            self.next()?,
             self.next()?,
             self.next()?,
             self.next()?,
@@ -155,8 +154,5 @@ fn plain(text: &str) -> Cow<'_, str> {
             bytes.push(*first);
         }
     }
-    Cow::Owned(
-        String::from_utf8(bytes)
-            .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned()),
-    )
+    Cow::Owned(super::target::text(bytes))
 }

@@ -211,9 +211,7 @@ impl<'a> Found<'a> {
 /// Whether a value can play the role that its name may have: `type` is seldom the name of what was done.
 fn fits(name: &str, role: Role, value: &Value<'_>) -> bool {
     match (role, value) {
-        (Role::Action, Value::Text(text)) => {
-            name == "event.action" || application::vocabulary(text).is_some()
-        }
+        (Role::Action, Value::Text(text)) => application::is_action(name, text),
         (Role::Action, _) => name == "event.action",
         _ => true,
     }

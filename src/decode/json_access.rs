@@ -2,8 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::access::{Peer, Record, Request, some};
-use super::client;
+use super::access::{Record, Request, peer, some};
 use super::json::Found;
 use super::json_names::Role;
 use crate::event::{Event, FieldId, Value, field};
@@ -89,13 +88,6 @@ fn borrowed(text: Cow<'_, str>) -> Option<&str> {
     match text {
         Cow::Borrowed(text) => some(text),
         Cow::Owned(_) => None,
-    }
-}
-
-fn peer(text: &str) -> Option<Peer<'_>> {
-    match client::address_with_port(text) {
-        Some(found) => Some(Peer::of(found)),
-        None => (text != "unix:").then_some(Peer { text, address: None }),
     }
 }
 

@@ -157,11 +157,6 @@ impl Decoder {
         Self { format, schema, settings, clock, path: String::new() }
     }
 
-    /// Goes on with lines in another format, as with those of another chunk of the log.
-    pub fn switch_to(&mut self, format: Format) {
-        self.format = format;
-    }
-
     /// Fills `event`, which must be clear, from a line.
     ///
     /// After an error the event may be half filled. A W3C header changes how the lines after it are read.

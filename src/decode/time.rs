@@ -1,6 +1,6 @@
 //! Times as logs write them, read by hand: a general parser costs more than the rest of the line.
 //!
-//! Lines of one log come a few seconds apart, so [`Clock`] remembers the last minute it read and looks only at
+//! Lines of one log come a few seconds apart, so a clock remembers the last minute it read and looks only at
 //! the seconds of the next line. What it returns never depends on what it remembers.
 
 use serde::Deserialize;

@@ -148,6 +148,7 @@ pub struct Engine {
     /// Work that is not counted yet, oldest first, when several sources are merged by time.
     pending: Vec<Work>,
     spare: Vec<Work>,
+    pub t: [f64;8],
 }
 
 /// An observation in the order in which it is counted.
@@ -206,6 +207,7 @@ impl Engine {
             undecodable: Vec::new(),
             pending: Vec::new(),
             spare: Vec::new(),
+            t: [0.0;8],
         })
     }
 
@@ -253,6 +255,7 @@ impl Engine {
 
     /// Decodes and matches chunks and settles their times, but counts nothing yet.
     pub fn read(&mut self, chunks: Vec<Chunk>) {
+        let t=std::time::Instant::now();
         let rules = self.shared.rules.len();
         let mut works: Vec<Work> = chunks
             .into_iter()
@@ -275,7 +278,9 @@ impl Engine {
             let room = MAX_UNDECODABLE_SAMPLES.saturating_sub(self.undecodable.len());
             self.undecodable.extend(work.undecodable.iter().take(room).cloned());
         }
+        self.t[0]+=t.elapsed().as_secs_f64();let t=std::time::Instant::now();
         self.settle(&mut works);
+        self.t[1]+=t.elapsed().as_secs_f64();
         self.pending.append(&mut works);
     }
 
@@ -304,6 +309,7 @@ impl Engine {
 
     /// Counts what has been read, up to a time; everything when there is none.
     pub fn count(&mut self, until: Option<Timestamp>) -> Vec<Transition> {
+        let t=std::time::Instant::now();
         let works = std::mem::take(&mut self.pending);
         let merged = until.is_some();
         let until = until.map_or(i64::MAX, Timestamp::as_micros);
@@ -330,6 +336,7 @@ impl Engine {
                 })
                 .collect()
         });
+        let e1=t.elapsed().as_secs_f64();let t=std::time::Instant::now();
         let mut all = Counted::default();
         for counted in counted {
             all.transitions.extend(counted.transitions);
@@ -338,10 +345,12 @@ impl Engine {
             all.refused += counted.refused;
         }
         self.chain(&works, until, &mut all);
+        let e2=t.elapsed().as_secs_f64(); self.t[2]+=e1; self.t[3]+=e2;let t=std::time::Instant::now();
         self.counts.allowed_alerts += all.allowed;
         self.counts.refused_alerts += all.refused;
         self.retire(works, until);
         all.transitions.sort_by(|left, right| order_of(left).cmp(&order_of(right)));
+        self.t[4]+=t.elapsed().as_secs_f64();
         all.transitions
     }
 
