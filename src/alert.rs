@@ -154,18 +154,26 @@ impl Condition {
                         ("value_count", fields.clone(), format!("distinct {}", fields.join(" + ")))
                     }
                     Measure::Temporal => ("temporal", Vec::new(), "of the rules".to_owned()),
-                    Measure::TemporalOrdered => ("temporal_ordered", Vec::new(), "of the rules in order".to_owned()),
+                    Measure::TemporalOrdered => {
+                        ("temporal_ordered", Vec::new(), "of the rules in order".to_owned())
+                    }
                     Measure::ValueSum(field) => ("value_sum", vec![field.clone()], format!("sum of {field}")),
-                    Measure::ValueAvg(field) => ("value_avg", vec![field.clone()], format!("mean of {field}")),
+                    Measure::ValueAvg(field) => {
+                        ("value_avg", vec![field.clone()], format!("mean of {field}"))
+                    }
                     Measure::ValuePercentile(field, percentile) => (
                         "value_percentile",
                         vec![field.clone()],
                         format!("percentile {percentile} of {field}"),
                     ),
                 };
-                let comparisons = correlation.condition.iter().map(|(c, number)| (word(*c), *number)).collect();
-                let signs: Vec<String> =
-                    correlation.condition.iter().map(|(c, number)| format!("{} {number}", c.sign())).collect();
+                let comparisons =
+                    correlation.condition.iter().map(|(c, number)| (word(*c), *number)).collect();
+                let signs: Vec<String> = correlation
+                    .condition
+                    .iter()
+                    .map(|(c, number)| format!("{} {number}", c.sign()))
+                    .collect();
                 let span = span_text(correlation.timespan);
                 let text = format!("{} {noun} in {span}", signs.join(" and "));
                 Self { kind, fields, comparisons, timespan: correlation.timespan, text }
@@ -283,6 +291,9 @@ mod tests {
 
     #[test]
     fn spans_are_written_in_the_largest_unit_that_fits() {
-        assert_eq!(["90s", "2m", "1h", "1d"], [90, 120, 3600, 86_400].map(|s| span_text(Duration::from_secs(s))).each_ref().map(String::as_str));
+        assert_eq!(
+            ["90s", "2m", "1h", "1d"],
+            [90, 120, 3600, 86_400].map(|s| span_text(Duration::from_secs(s))).each_ref().map(String::as_str)
+        );
     }
 }

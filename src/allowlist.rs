@@ -62,7 +62,8 @@ impl Allowlist {
     /// Checks and compiles entries. The error says which entry and what was expected.
     pub fn new(configured: &[EntryConfig]) -> Result<Self, String> {
         let entries = configured.iter().enumerate().map(|(index, entry)| {
-            Entry::new(entry).map_err(|expected| format!("allowlist entry {}: expected {expected}", index + 1))
+            Entry::new(entry)
+                .map_err(|expected| format!("allowlist entry {}: expected {expected}", index + 1))
         });
         Ok(Self { entries: entries.collect::<Result<_, _>>()? })
     }
@@ -83,18 +84,20 @@ impl Entry {
         if entry.reason.trim().is_empty() {
             return Err("a reason".to_owned());
         }
-        let empty = [&entry.networks, &entry.users, &entry.agents, &entry.paths].iter().all(|list| list.is_empty());
+        let empty =
+            [&entry.networks, &entry.users, &entry.agents, &entry.paths].iter().all(|list| list.is_empty());
         if empty {
             return Err("networks, users, agents or paths".to_owned());
         }
-        let patterns = |texts: &[String]| texts.iter().map(|text| Pattern::parse(text).to_lowercase()).collect();
-        let expires_at = match &entry.expires_at {
-            None => None,
-            Some(text) => Some(
-                Timestamp::parse_rfc3339(text)
-                    .ok_or_else(|| format!("a time such as 2027-01-31T00:00:00Z in expires_at, not '{text}'"))?,
-            ),
-        };
+        let patterns =
+            |texts: &[String]| texts.iter().map(|text| Pattern::parse(text).to_lowercase()).collect();
+        let expires_at =
+            match &entry.expires_at {
+                None => None,
+                Some(text) => Some(Timestamp::parse_rfc3339(text).ok_or_else(|| {
+                    format!("a time such as 2027-01-31T00:00:00Z in expires_at, not '{text}'")
+                })?),
+            };
         Ok(Self {
             networks: entry.networks.iter().map(|text| network(text)).collect::<Result<_, _>>()?,
             users: patterns(&entry.users),
@@ -114,7 +117,8 @@ impl Entry {
         if !self.rules.is_empty() && !self.rules.iter().any(|wanted| names.contains(&Some(wanted.as_str()))) {
             return false;
         }
-        let in_networks = self.networks.is_empty() || event.client.is_some_and(|address| self.has_address(address));
+        let in_networks =
+            self.networks.is_empty() || event.client.is_some_and(|address| self.has_address(address));
         in_networks
             && one_matches(&self.users, event.text(field::USER_NAME))
             && one_matches(&self.agents, event.text(field::USER_AGENT))
@@ -186,7 +190,11 @@ mod tests {
     #[test]
     fn errors_name_the_entry() {
         assert!(allowlist("[[allowlist]]\nreason = 'x'\n").unwrap_err().contains("entry 1"));
-        assert!(allowlist("[[allowlist]]\nnetworks = ['10.0.0.0/99']\nreason = 'x'\n").unwrap_err().contains("a network"));
+        assert!(
+            allowlist("[[allowlist]]\nnetworks = ['10.0.0.0/99']\nreason = 'x'\n")
+                .unwrap_err()
+                .contains("a network")
+        );
         assert!(allowlist("[[allowlist]]\nusers = ['a']\n").unwrap_err().contains("reason"));
     }
 }

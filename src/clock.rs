@@ -58,7 +58,12 @@ impl Clock {
     /// Goes through the times of a batch, in order, and replaces those that are not believed.
     ///
     /// `received` is when the batch arrived; `None` when it is read afterwards.
-    pub fn settle(&mut self, times: &mut [i64], received: Option<Timestamp>, tolerance: Tolerance) -> ClockCounts {
+    pub fn settle(
+        &mut self,
+        times: &mut [i64],
+        received: Option<Timestamp>,
+        tolerance: Tolerance,
+    ) -> ClockCounts {
         let (skew, lateness) = (micros(tolerance.skew), micros(tolerance.lateness));
         let mut counts = ClockCounts::default();
         for index in 0..times.len() {

@@ -7,6 +7,7 @@ pub mod config;
 pub mod decode;
 pub mod engine;
 pub mod event;
+pub mod generate;
 pub mod matching;
 pub mod replay;
 pub mod rule_test;

@@ -147,7 +147,8 @@ impl Alerts {
 
     fn finish(mut self, open: Vec<Alert>) -> Vec<Alert> {
         self.ended.extend(open);
-        self.ended.sort_by(|left, right| crate::engine::alert_order(left).cmp(&crate::engine::alert_order(right)));
+        self.ended
+            .sort_by(|left, right| crate::engine::alert_order(left).cmp(&crate::engine::alert_order(right)));
         self.ended
     }
 }
@@ -188,7 +189,12 @@ fn open(
     })
 }
 
-fn first_time(sample: &str, format: &Format, schema: &Arc<Schema>, settings: &Arc<decode::Settings>) -> Option<Timestamp> {
+fn first_time(
+    sample: &str,
+    format: &Format,
+    schema: &Arc<Schema>,
+    settings: &Arc<decode::Settings>,
+) -> Option<Timestamp> {
     let mut decoder = Decoder::new(format.clone(), Arc::clone(schema), Arc::clone(settings));
     let mut event = Event::new(schema);
     for line in sample.lines() {
@@ -230,7 +236,13 @@ impl Log {
             let lines = memchr::memchr_iter(b'\n', text.as_bytes()).count() as u64;
             let after = self.format.after(&text);
             let format = std::mem::replace(&mut self.format, after);
-            chunks.push(Chunk { source: self.source, first_line: self.next_line, text, format, received: None });
+            chunks.push(Chunk {
+                source: self.source,
+                first_line: self.next_line,
+                text,
+                format,
+                received: None,
+            });
             self.next_line += lines;
         }
         Ok(chunks)
@@ -247,7 +259,11 @@ impl Input {
         file.by_ref().take(2).read_to_end(&mut magic)?;
         if magic == [0x1f, 0x8b] {
             let compressed = BufReader::with_capacity(CHUNK_BYTES, io::Cursor::new(magic).chain(file));
-            return Ok(Self { reader: Box::new(flate2::read::MultiGzDecoder::new(compressed)), sample: Vec::new(), spare: None });
+            return Ok(Self {
+                reader: Box::new(flate2::read::MultiGzDecoder::new(compressed)),
+                sample: Vec::new(),
+                spare: None,
+            });
         }
         Ok(Self { reader: Box::new(file), sample: magic, spare: None })
     }

@@ -104,7 +104,10 @@ pub fn run(files: &Files, filter: &str) -> Vec<Outcome> {
 fn run_file(files: &Files, all: &RuleSet, file: &str) -> Outcome {
     let mut outcome = Outcome { file: file.to_owned(), passed: 0, failures: Vec::new() };
     outcome.failures.extend(
-        all.errors.iter().filter(|error| error.place.file == file).map(|error| format!("rule refused: {error}")),
+        all.errors
+            .iter()
+            .filter(|error| error.place.file == file)
+            .map(|error| format!("rule refused: {error}")),
     );
     let stem = file.trim_end_matches(".yaml").trim_end_matches(".yml");
     let Some(text) = files.tests.get(&format!("{stem}.test.yml")) else { return outcome };
@@ -116,7 +119,8 @@ fn run_file(files: &Files, all: &RuleSet, file: &str) -> Outcome {
         }
     };
     let needed = needed_files(all, file);
-    let sources: Vec<_> = files.sources.iter().filter(|(path, ..)| needed.contains(path.as_str())).cloned().collect();
+    let sources: Vec<_> =
+        files.sources.iter().filter(|(path, ..)| needed.contains(path.as_str())).cloned().collect();
     let rules = RuleSet::from_texts(&sources);
     let own: BTreeSet<&str> =
         rules.rules.iter().filter(|rule| rule.place.file == file).map(|rule| rule.handle()).collect();
@@ -154,7 +158,8 @@ struct RuleTest {
 }
 
 fn read_tests(text: &str) -> Result<Vec<RuleTest>, String> {
-    let documents = yaml::documents(text).map_err(|error| format!("line {}: {}", error.line, error.message))?;
+    let documents =
+        yaml::documents(text).map_err(|error| format!("line {}: {}", error.line, error.message))?;
     let Some(tests) = documents.first().and_then(|document| document.get("tests")) else {
         return Err("expected a list of 'tests'".to_owned());
     };
@@ -170,7 +175,9 @@ fn read_test(node: &Node) -> Result<RuleTest, String> {
         match entry.key.as_str() {
             "name" => name = entry.value.scalar_text(),
             "expect" => {
-                expect = Some(entry.value.one_or_many().iter().filter_map(Node::scalar_text).collect::<BTreeSet<_>>());
+                expect = Some(
+                    entry.value.one_or_many().iter().filter_map(Node::scalar_text).collect::<BTreeSet<_>>(),
+                );
             }
             "events" => {
                 let mut last = START;
@@ -190,7 +197,11 @@ fn read_test(node: &Node) -> Result<RuleTest, String> {
     }
 }
 
-fn read_item(item: &Node, last: Timestamp, lines: &mut Vec<(Timestamp, String)>) -> Result<Timestamp, String> {
+fn read_item(
+    item: &Node,
+    last: Timestamp,
+    lines: &mut Vec<(Timestamp, String)>,
+) -> Result<Timestamp, String> {
     let fault = |line: usize, expected: &str| Err(format!("line {line}: expected {expected}"));
     let mut template = None;
     let mut repeat = 1;
@@ -217,7 +228,9 @@ fn read_item(item: &Node, last: Timestamp, lines: &mut Vec<(Timestamp, String)>)
                 Some(span) => offset = Some(span),
                 None => return fault(entry.line, "a span such as 5s"),
             },
-            (other, _) => return fault(entry.line, &format!("line, event, repeat, every or at, not '{other}'")),
+            (other, _) => {
+                return fault(entry.line, &format!("line, event, repeat, every or at, not '{other}'"));
+            }
         }
     }
     let Some(template) = template else { return fault(item.line, "a line or an event") };
@@ -306,8 +319,8 @@ impl RuleTest {
             return Err(format!("'{unknown}' is no rule of this file"));
         }
         let settings = Settings { threads: 1, ..Settings::default() };
-        let mut engine =
-            Engine::new(rules, Allowlist::default(), &settings).map_err(|error| format!("cannot start: {error}"))?;
+        let mut engine = Engine::new(rules, Allowlist::default(), &settings)
+            .map_err(|error| format!("cannot start: {error}"))?;
         let decode = Arc::new(decode::Settings::default());
         let mut chunks = Vec::new();
         for (format, is_json) in [(Format::Combined, false), (Format::Json, true)] {

@@ -1,5 +1,6 @@
 //! The command line: what a person or a script can ask for. Each command has its file.
 
+mod generate;
 mod replay;
 mod rule_commands;
 
@@ -25,6 +26,8 @@ struct Cli {
 enum Command {
     /// Read logs and say what happened in them
     Replay(replay::Replay),
+    /// Write traffic of a made-up shop, with staged attacks and labels
+    Generate(generate::Generate),
     /// Look at rules, check them, test them
     #[command(subcommand)]
     Rules(rule_commands::Rules),
@@ -62,6 +65,7 @@ fn read_config(path: Option<&PathBuf>) -> anyhow::Result<Config> {
 pub fn run() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Replay(replay) => replay.run(),
+        Command::Generate(generate) => generate.run(),
         Command::Rules(rules) => rules.run(),
     };
     match result {
@@ -77,6 +81,8 @@ pub fn run() -> ExitCode {
 /// Whoever read our output has had enough, as `head` has; that is no fault.
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| {
-        cause.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
+        let io = cause.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
+        let json = cause.downcast_ref::<serde_json::Error>().and_then(serde_json::Error::io_error_kind);
+        io.or(json) == Some(std::io::ErrorKind::BrokenPipe)
     })
 }

@@ -83,7 +83,6 @@ impl Replay {
             replay(&mut engine, &self.files, self.format.as_ref(), &Arc::new(config.decode), &progress);
         bar.stop();
         let replayed = replayed?;
-        eprintln!("read settle count chain retire {:.3?}", engine.t);
         let shown: Vec<&Alert> =
             replayed.alerts.iter().filter(|alert| alert.severity >= self.min_severity).collect();
         let mut out = std::io::BufWriter::new(std::io::stdout().lock());
@@ -118,7 +117,8 @@ fn write_alerts(out: &mut impl Write, alerts: &[&Alert]) -> std::io::Result<()> 
         }
         writeln!(out, "{} ({})", severity.name().to_uppercase(), these.len())?;
         for alert in these {
-            let end = if alert.resolved_at.is_some() { short(alert.last_seen_at) } else { "still open".to_owned() };
+            let end =
+                if alert.resolved_at.is_some() { short(alert.last_seen_at) } else { "still open".to_owned() };
             writeln!(out, "  {}  {}", alert.rule.name, printable(&alert.subject_text()))?;
             writeln!(
                 out,
@@ -143,7 +143,12 @@ fn write_alerts(out: &mut impl Write, alerts: &[&Alert]) -> std::io::Result<()> 
     Ok(())
 }
 
-fn write_reading(out: &mut impl Write, engine: &Engine, replayed: &Replayed, took: Duration) -> std::io::Result<()> {
+fn write_reading(
+    out: &mut impl Write,
+    engine: &Engine,
+    replayed: &Replayed,
+    took: Duration,
+) -> std::io::Result<()> {
     let counts = engine.counts();
     let seconds = took.as_secs_f64().max(1e-9);
     writeln!(
@@ -169,7 +174,9 @@ fn write_reading(out: &mut impl Write, engine: &Engine, replayed: &Replayed, too
     let undecodable: u64 = counts.read.undecodable.iter().sum();
     if undecodable > 0 {
         writeln!(out, "  {} lines could not be read:", grouped(undecodable))?;
-        for (reason, count) in Undecodable::ALL.iter().zip(counts.read.undecodable).filter(|(_, count)| *count > 0) {
+        for (reason, count) in
+            Undecodable::ALL.iter().zip(counts.read.undecodable).filter(|(_, count)| *count > 0)
+        {
             writeln!(out, "    {:>9}  {}: {reason}", grouped(count), reason.reason())?;
         }
         for line in engine.undecodable().iter().take(3) {
@@ -232,7 +239,8 @@ impl Bar {
         if !std::io::stderr().is_terminal() {
             return Self { bar: None };
         }
-        let total: u64 = files.iter().filter_map(|path| std::fs::metadata(path).ok()).map(|meta| meta.len()).sum();
+        let total: u64 =
+            files.iter().filter_map(|path| std::fs::metadata(path).ok()).map(|meta| meta.len()).sum();
         let bar = ProgressBar::new(total);
         if let Ok(style) =
             ProgressStyle::with_template("{bar:40} {bytes}/{total_bytes} {binary_bytes_per_sec} {eta} left")

@@ -184,7 +184,10 @@ impl Match {
         let format = match &self.format {
             Some(format) => format.clone(),
             None => Format::detect(&text).with_context(|| {
-                format!("{}: no known format reads its first lines; name one with --format", self.file.display())
+                format!(
+                    "{}: no known format reads its first lines; name one with --format",
+                    self.file.display()
+                )
             })?,
         };
         let mut decoder = Decoder::new(format, Arc::clone(&schema), Arc::new(settings));

@@ -50,7 +50,9 @@ impl Memo for Notes {
     fn heap_bytes(&self) -> usize {
         // A sample is about a kilobyte of names and values; exact accounting would cost more than it tells.
         let evidence = self.episode.as_ref().map_or(&self.approach, |episode| &episode.evidence);
-        self.episode.as_ref().map_or(0, |_| size_of::<Alert>() + 256) + evidence.samples.len() * 1024 + evidence.values.len() * 64
+        self.episode.as_ref().map_or(0, |_| size_of::<Alert>() + 256)
+            + evidence.samples.len() * 1024
+            + evidence.values.len() * 64
     }
 }
 
@@ -104,7 +106,7 @@ impl Taken<'_> {
     pub fn judge(&self, slot: &mut Slot<Notes>, reading: Reading, may_open: bool) -> Outcome {
         let mut outcome = Outcome::default();
         let planned = &self.shared.plan.windows[usize::from(slot.rule)];
-        if !planned.reported || !reading.holds && slot.memo.is_none() && !planned.spec.is_half_way(reading.measured) {
+        if !reading.holds && slot.memo.is_none() && !planned.spec.is_half_way(reading.measured) {
             return outcome;
         }
         let notes = slot.memo.get_or_insert_with(Box::default);
@@ -130,7 +132,8 @@ impl Taken<'_> {
                     evidence.samples.retain(|sample| sample.at >= begin);
                 }
                 evidence.window = (begin, reading.end);
-                evidence.first_seen_at = evidence.samples.first().map_or(self.at, |sample| sample.at.min(self.at));
+                evidence.first_seen_at =
+                    evidence.samples.first().map_or(self.at, |sample| sample.at.min(self.at));
                 if let Some(episode) = &mut notes.episode {
                     episode.evidence = evidence;
                 }
@@ -146,7 +149,8 @@ impl Taken<'_> {
                 notes.looks = 0;
             }
         }
-        let opened = reading.holds && notes.episode.as_ref().is_some_and(|episode| episode.evidence.findings == 0);
+        let opened =
+            reading.holds && notes.episode.as_ref().is_some_and(|episode| episode.evidence.findings == 0);
         self.note(notes, reading, event);
         if opened {
             outcome.opened = notes.episode.as_deref().cloned();
@@ -194,7 +198,8 @@ impl Taken<'_> {
             None => &mut notes.approach,
         };
         let counts_values = self.tap.counts_values();
-        let room = evidence.samples.len() < MAX_SAMPLES || (counts_values && evidence.values.len() < MAX_VALUES);
+        let room =
+            evidence.samples.len() < MAX_SAMPLES || (counts_values && evidence.values.len() < MAX_VALUES);
         if !room || (looks >= MAX_LOOKS && event.is_none()) {
             return;
         }

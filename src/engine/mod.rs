@@ -30,7 +30,7 @@ use crate::event::{Event, Schema, Timestamp};
 use crate::matching::Matcher;
 use crate::matching::observation::{Observation, Plan, Secret};
 use crate::rules::{Rule, RuleSet, Severity};
-use crate::windows::table::{PARTITIONS, Slot, Table, TableCounts};
+use crate::windows::table::{PARTITIONS, Slot, SubjectSlots, Table, TableCounts};
 use episode::{Notes, Taken};
 use work::{Chunk, ReadCounts, Reader, UndecodableLine, Work};
 
@@ -56,7 +56,12 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { tolerance: Tolerance::default(), max_window_bytes: 256 << 20, secret: *b"watchbell-replay", threads: 0 }
+        Self {
+            tolerance: Tolerance::default(),
+            max_window_bytes: 256 << 20,
+            secret: *b"watchbell-replay",
+            threads: 0,
+        }
     }
 }
 
@@ -148,7 +153,6 @@ pub struct Engine {
     /// Work that is not counted yet, oldest first, when several sources are merged by time.
     pending: Vec<Work>,
     spare: Vec<Work>,
-    pub t: [f64;8],
 }
 
 /// An observation in the order in which it is counted.
@@ -177,12 +181,20 @@ struct Counted {
 
 impl Engine {
     /// Compiles rules and starts workers. The error is for threads that cannot be started.
-    pub fn new(rules: &RuleSet, allowlist: Allowlist, settings: &Settings) -> Result<Self, rayon::ThreadPoolBuildError> {
+    pub fn new(
+        rules: &RuleSet,
+        allowlist: Allowlist,
+        settings: &Settings,
+    ) -> Result<Self, rayon::ThreadPoolBuildError> {
         let mut schema = Schema::new();
         let matcher = Matcher::compile(rules, &mut schema);
         let plan = Plan::new(rules, &mut schema, settings.tolerance.lateness, settings.secret);
         let described = rules.rules.iter().map(|rule| Described {
-            name: RuleName { id: rule.identity().to_owned(), name: rule.handle().to_owned(), title: rule.title.clone() },
+            name: RuleName {
+                id: rule.identity().to_owned(),
+                name: rule.handle().to_owned(),
+                title: rule.title.clone(),
+            },
             severity: rule.severity,
             condition: Condition::of(rule),
             quiet: quiet_after(rule),
@@ -207,7 +219,6 @@ impl Engine {
             undecodable: Vec::new(),
             pending: Vec::new(),
             spare: Vec::new(),
-            t: [0.0;8],
         })
     }
 
@@ -215,7 +226,13 @@ impl Engine {
     pub fn add_source(&mut self, name: &str, tenant: &str, decode: Arc<decode::Settings>) -> usize {
         let hash = blake3::hash(tenant.as_bytes());
         let tenant_key = hash.as_bytes().iter().take(8).fold(0, |key, byte| key << 8 | u64::from(*byte));
-        self.sources.push(Source { name: name.to_owned(), tenant: tenant.to_owned(), decode, tenant_key, clock: Clock::default() });
+        self.sources.push(Source {
+            name: name.to_owned(),
+            tenant: tenant.to_owned(),
+            decode,
+            tenant_key,
+            clock: Clock::default(),
+        });
         self.sources.len() - 1
     }
 
@@ -255,7 +272,6 @@ impl Engine {
 
     /// Decodes and matches chunks and settles their times, but counts nothing yet.
     pub fn read(&mut self, chunks: Vec<Chunk>) {
-        let t=std::time::Instant::now();
         let rules = self.shared.rules.len();
         let mut works: Vec<Work> = chunks
             .into_iter()
@@ -274,13 +290,15 @@ impl Engine {
         });
         for work in &works {
             self.counts.read.add(&work.counts);
-            self.counts.matches.iter_mut().zip(&work.matches).for_each(|(count, more)| *count += u64::from(*more));
+            self.counts
+                .matches
+                .iter_mut()
+                .zip(&work.matches)
+                .for_each(|(count, more)| *count += u64::from(*more));
             let room = MAX_UNDECODABLE_SAMPLES.saturating_sub(self.undecodable.len());
             self.undecodable.extend(work.undecodable.iter().take(room).cloned());
         }
-        self.t[0]+=t.elapsed().as_secs_f64();let t=std::time::Instant::now();
         self.settle(&mut works);
-        self.t[1]+=t.elapsed().as_secs_f64();
         self.pending.append(&mut works);
     }
 
@@ -309,7 +327,6 @@ impl Engine {
 
     /// Counts what has been read, up to a time; everything when there is none.
     pub fn count(&mut self, until: Option<Timestamp>) -> Vec<Transition> {
-        let t=std::time::Instant::now();
         let works = std::mem::take(&mut self.pending);
         let merged = until.is_some();
         let until = until.map_or(i64::MAX, Timestamp::as_micros);
@@ -319,9 +336,10 @@ impl Engine {
                 .into_par_iter()
                 .map(|partition| {
                     let mut counted = Counted::default();
-                    let mut order: Vec<Next<'_>> = Vec::new();
+                    let count = works.iter().map(|work| work.observations(partition).len()).sum();
+                    let mut order: Vec<Next<'_>> = Vec::with_capacity(count);
                     for work in &works {
-                        order.extend(work.observations[partition].iter().filter_map(|observation| {
+                        order.extend(work.observations(partition).filter_map(|observation| {
                             let at = work.times[observation.record as usize];
                             (at != NOT_COUNTED && at <= until).then_some(Next { at, work, observation })
                         }));
@@ -336,7 +354,6 @@ impl Engine {
                 })
                 .collect()
         });
-        let e1=t.elapsed().as_secs_f64();let t=std::time::Instant::now();
         let mut all = Counted::default();
         for counted in counted {
             all.transitions.extend(counted.transitions);
@@ -345,12 +362,10 @@ impl Engine {
             all.refused += counted.refused;
         }
         self.chain(&works, until, &mut all);
-        let e2=t.elapsed().as_secs_f64(); self.t[2]+=e1; self.t[3]+=e2;let t=std::time::Instant::now();
         self.counts.allowed_alerts += all.allowed;
         self.counts.refused_alerts += all.refused;
         self.retire(works, until);
         all.transitions.sort_by(|left, right| order_of(left).cmp(&order_of(right)));
-        self.t[4]+=t.elapsed().as_secs_f64();
         all.transitions
     }
 
@@ -360,54 +375,62 @@ impl Engine {
         let mut open = self.open[number].lock().unwrap_or_else(PoisonError::into_inner);
         let mut rest = order;
         while let Some(first) = rest.first() {
-            // Observations of one event about one subject need one lookup.
-            let same = rest
-                .iter()
-                .take_while(|next| {
-                    next.observation.key == first.observation.key
-                        && next.observation.record == first.observation.record
-                        && std::ptr::eq(next.work, first.work)
-                })
-                .count();
+            // Observations about one subject that follow one another need one lookup.
+            let same = rest.iter().take_while(|next| next.observation.key == first.observation.key).count();
             let (these, more) = rest.split_at(same);
             rest = more;
-            let at = Timestamp::from_micros(first.at);
-            let source = &self.sources[first.work.chunk.source];
+            let latest = these.iter().map(|next| next.at).max().unwrap_or(first.at);
             let mut removed = Vec::new();
-            partition.with_subject(first.observation.key, at, &mut |slot| removed.push(slot), |slots| {
-                for next in these {
-                    let tap = self.shared.plan.tap(next.observation.tap);
-                    let planned = &self.shared.plan.windows[usize::from(tap.window)];
-                    let slot = slots.slot(tap.window, &planned.spec, at);
-                    let reading = slot.window.observe(&planned.spec, at, next.observation.observed);
-                    let taken = Taken {
-                        shared: &self.shared,
-                        source,
-                        tap,
-                        at,
-                        work: next.work,
-                        record: next.observation.record,
-                    };
-                    let outcome = taken.judge(slot, reading, *open < MAX_OPEN_IN_PARTITION);
-                    if let Some(alert) = outcome.resolved {
-                        *open = open.saturating_sub(1);
-                        counted.transitions.push(Transition::Resolved(alert));
+            let subject_at = Timestamp::from_micros(latest);
+            partition.with_subject(
+                first.observation.key,
+                subject_at,
+                &mut |slot| removed.push(slot),
+                |slots| {
+                    for next in these {
+                        self.count_one(next, works, slots, &mut open, counted);
                     }
-                    if let Some(alert) = outcome.opened {
-                        *open += 1;
-                        counted.transitions.push(Transition::Opened(alert));
-                    }
-                    counted.allowed += u64::from(outcome.allowed);
-                    counted.refused += u64::from(outcome.refused);
-                    if reading.holds && planned.feeds {
-                        let work = works.iter().position(|work| std::ptr::eq(work, next.work)).unwrap_or(0);
-                        let record = next.observation.record;
-                        counted.findings.push(Finding { window: tap.window, at: first.at, work, record });
-                    }
-                }
-            });
+                },
+            );
             removed.into_iter().for_each(|slot| resolve_removed(slot, &mut open, counted));
         }
+    }
+
+    fn count_one(
+        &self,
+        next: &Next<'_>,
+        works: &[Work],
+        slots: &mut SubjectSlots<'_, Notes>,
+        open: &mut usize,
+        counted: &mut Counted,
+    ) {
+        let at = Timestamp::from_micros(next.at);
+        let tap = self.shared.plan.tap(next.observation.tap);
+        let planned = &self.shared.plan.windows[usize::from(tap.window)];
+        let slot = slots.slot(tap.window, &planned.spec, at);
+        let reading = slot.window.observe(&planned.spec, at, next.observation.observed);
+        if reading.holds && planned.feeds {
+            let work = works.iter().position(|work| std::ptr::eq(work, next.work)).unwrap_or(0);
+            let record = next.observation.record;
+            counted.findings.push(Finding { window: tap.window, at: next.at, work, record });
+        }
+        if !planned.reported {
+            return;
+        }
+        let source = &self.sources[next.work.chunk.source];
+        let record = next.observation.record;
+        let taken = Taken { shared: &self.shared, source, tap, at, work: next.work, record };
+        let outcome = taken.judge(slot, reading, *open < MAX_OPEN_IN_PARTITION);
+        if let Some(alert) = outcome.resolved {
+            *open = open.saturating_sub(1);
+            counted.transitions.push(Transition::Resolved(alert));
+        }
+        if let Some(alert) = outcome.opened {
+            *open += 1;
+            counted.transitions.push(Transition::Opened(alert));
+        }
+        counted.allowed += u64::from(outcome.allowed);
+        counted.refused += u64::from(outcome.refused);
     }
 
     fn sweep(&self, number: usize, counted: &mut Counted) {
@@ -425,13 +448,18 @@ impl Engine {
                 observations.extend(work.later.iter().filter_map(|observation| {
                     let at = work.times[observation.record as usize];
                     let is_due = at != NOT_COUNTED && at <= until;
-                    (is_due && self.shared.plan.tap(observation.tap).level == level).then_some((at, place, *observation))
+                    (is_due && self.shared.plan.tap(observation.tap).level == level).then_some((
+                        at,
+                        place,
+                        *observation,
+                    ))
                 }));
             }
             for finding in &findings {
                 self.observe_finding(works, finding, level, &mut observations);
             }
-            observations.sort_by_key(|(at, work, observation)| (*at, *work, observation.record, observation.tap));
+            observations
+                .sort_by_key(|(at, work, observation)| (*at, *work, observation.record, observation.tap));
             let mut counted = Counted::default();
             for (at, work, observation) in &observations {
                 let next = Next { at: *at, work: &works[*work], observation };
@@ -462,7 +490,9 @@ impl Engine {
         let event = work.recall(&self.shared, source, finding.record);
         for &number in due {
             let tap = plan.tap(number);
-            if let (Ok(key), Ok(observed)) = (plan.key(tap, source.tenant_key, &event), plan.observed(tap, &event)) {
+            if let (Ok(key), Ok(observed)) =
+                (plan.key(tap, source.tenant_key, &event), plan.observed(tap, &event))
+            {
                 let observation = Observation { key, observed, record: finding.record, tap: number };
                 observations.push((finding.at, finding.work, observation));
             }
@@ -472,11 +502,8 @@ impl Engine {
     /// Keeps work in which something is still to be counted, and the memory of the rest.
     fn retire(&mut self, works: Vec<Work>, until: i64) {
         for mut work in works {
-            let Work { times, observations, later, .. } = &mut work;
-            let is_pending = |observation: &Observation| times[observation.record as usize] > until;
-            observations.iter_mut().for_each(|list| list.retain(is_pending));
-            later.retain(is_pending);
-            if times.iter().any(|at| *at > until) {
+            if work.times.iter().any(|at| *at > until) {
+                work.keep_after(until);
                 self.pending.push(work);
             } else if self.spare.len() < 64 {
                 self.spare.push(work);
@@ -524,6 +551,8 @@ pub fn alert_order(alert: &Alert) -> (Timestamp, &str, &str) {
 fn order_of(transition: &Transition) -> (Timestamp, u8, &str, &str) {
     match transition {
         Transition::Opened(alert) => (alert.opened_at, 0, &alert.rule.name, &alert.id),
-        Transition::Resolved(alert) => (alert.resolved_at.unwrap_or(alert.opened_at), 1, &alert.rule.name, &alert.id),
+        Transition::Resolved(alert) => {
+            (alert.resolved_at.unwrap_or(alert.opened_at), 1, &alert.rule.name, &alert.id)
+        }
     }
 }

@@ -8,7 +8,7 @@ use crate::decode::{Decoded, Decoder, Format, Undecodable};
 use crate::event::{Event, Timestamp};
 use crate::matching::Scanner;
 use crate::matching::observation::{Observation, Uncounted};
-use crate::windows::table::PARTITIONS;
+use crate::windows::table::{Key, PARTITIONS};
 
 /// Undecodable lines kept to be shown, of each piece of log.
 const MAX_UNDECODABLE_SAMPLES: usize = 3;
@@ -89,8 +89,11 @@ pub struct Work {
     lines: Vec<u32>,
     /// The time of each record; [`NOT_COUNTED`] for those that have none.
     pub times: Vec<i64>,
-    /// Observations for windows of level 1, by partition, in order.
-    pub observations: Vec<Vec<Observation>>,
+    /// Observations for windows of level 1, in order.
+    observations: Vec<Observation>,
+    /// Places in `observations`, by partition and in order; where each partition's begin, and the end.
+    sorted: Vec<u32>,
+    bounds: Vec<u32>,
     /// Observations for windows of higher levels, in order.
     pub later: Vec<Observation>,
     /// What was counted.
@@ -109,7 +112,9 @@ impl Work {
             starts: Vec::new(),
             lines: Vec::new(),
             times: Vec::new(),
-            observations: vec![Vec::new(); PARTITIONS],
+            observations: Vec::new(),
+            sorted: Vec::new(),
+            bounds: Vec::new(),
             later: Vec::new(),
             counts: ReadCounts::default(),
             undecodable: Vec::new(),
@@ -122,11 +127,50 @@ impl Work {
         self.starts.clear();
         self.lines.clear();
         self.times.clear();
-        self.observations.iter_mut().for_each(Vec::clear);
+        self.observations.clear();
+        self.sorted.clear();
         self.later.clear();
         self.undecodable.clear();
         self.matches.fill(0);
         Self { chunk, counts: ReadCounts::default(), ..self }
+    }
+
+    /// Observations for windows of level 1 in a partition, in order.
+    pub fn observations(&self, partition: usize) -> impl ExactSizeIterator<Item = &Observation> {
+        let places = match self.bounds.get(partition..=partition + 1) {
+            Some(&[start, end]) => &self.sorted[start as usize..end as usize],
+            _ => &[],
+        };
+        places.iter().map(|place| &self.observations[*place as usize])
+    }
+
+    /// Forgets what has been counted: all but what is after a time.
+    pub fn keep_after(&mut self, until: i64) {
+        let times = &self.times;
+        self.observations.retain(|observation| times[observation.record as usize] > until);
+        self.later.retain(|observation| times[observation.record as usize] > until);
+        self.sort_by_partition();
+    }
+
+    /// Sorts by counting, which keeps the order within each partition.
+    fn sort_by_partition(&mut self) {
+        let Self { observations, sorted, bounds, .. } = self;
+        bounds.clear();
+        bounds.resize(PARTITIONS + 1, 0);
+        for observation in observations.iter() {
+            bounds[observation.key.partition() + 1] += 1;
+        }
+        for partition in 0..PARTITIONS {
+            bounds[partition + 1] += bounds[partition];
+        }
+        sorted.clear();
+        sorted.resize(observations.len(), 0);
+        let mut next = bounds.clone();
+        for (place, observation) in observations.iter().enumerate() {
+            let slot = &mut next[observation.key.partition()];
+            sorted[*slot as usize] = place as u32;
+            *slot += 1;
+        }
     }
 
     /// The text of a record.
@@ -167,8 +211,10 @@ impl Reader {
 
     /// Decodes and matches all lines of a piece of work.
     pub fn read(&mut self, shared: &Shared, source: &Source, work: &mut Work) {
-        let Work { chunk, starts, lines, times, observations, later, counts, undecodable, matches } = work;
-        let mut decoder = Decoder::new(chunk.format.clone(), Arc::clone(&shared.schema), Arc::clone(&source.decode));
+        let Work { chunk, starts, lines, times, observations, later, counts, undecodable, matches, .. } =
+            work;
+        let mut decoder =
+            Decoder::new(chunk.format.clone(), Arc::clone(&shared.schema), Arc::clone(&source.decode));
         let mut event = Event::new(&shared.schema);
         let text = chunk.text.as_str();
         let mut start = 0;
@@ -188,6 +234,7 @@ impl Reader {
                     times.push(event.at.map_or(NOT_COUNTED, Timestamp::as_micros));
                     counts.untimed += u64::from(event.at.is_none());
                     self.matched.clear();
+                    let mut last_key: Option<(u16, Key)> = None;
                     let matched = &mut self.matched;
                     self.scanner.scan(&shared.matcher, &event, |rule| matched.push(rule));
                     for &rule in &self.matched {
@@ -199,19 +246,20 @@ impl Reader {
                         }
                         for &number in taps {
                             let tap = shared.plan.tap(number);
-                            let found = shared
-                                .plan
-                                .observed(tap, &event)
-                                .and_then(|observed| Ok((shared.plan.key(tap, source.tenant_key, &event)?, observed)));
+                            let key = match last_key {
+                                Some((subject, key)) if subject == tap.subject_number => Ok(key),
+                                _ => shared.plan.key(tap, source.tenant_key, &event),
+                            };
+                            if let Ok(key) = key {
+                                last_key = Some((tap.subject_number, key));
+                            }
+                            let found = key.and_then(|key| Ok((key, shared.plan.observed(tap, &event)?)));
                             match found {
                                 Ok((key, observed)) => {
                                     counts.observations += 1;
                                     let observation = Observation { key, observed, record, tap: number };
-                                    if tap.level == 1 {
-                                        observations[key.partition()].push(observation);
-                                    } else {
-                                        later.push(observation);
-                                    }
+                                    if tap.level == 1 { &mut *observations } else { &mut *later }
+                                        .push(observation);
                                 }
                                 Err(Uncounted::MissingGroup) => counts.missing_group += 1,
                                 Err(Uncounted::MissingValue) => counts.missing_value += 1,
@@ -235,5 +283,6 @@ impl Reader {
             start += end + 1;
             line_number += 1;
         }
+        work.sort_by_partition();
     }
 }

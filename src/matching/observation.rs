@@ -59,6 +59,8 @@ pub struct Tap {
     /// The level of that window.
     pub level: usize,
     grouping: u16,
+    /// The same for all taps whose subjects are read from the same fields and are the same.
+    pub subject_number: u16,
     /// The fields that hold the subject.
     pub fields: SmallVec<[FieldId; 2]>,
     /// Whether a subject may lack a field.
@@ -98,7 +100,12 @@ impl Plan {
     /// Plans for a set of rules. `lateness` is how far behind the latest event another may come and be counted.
     /// Names of fields are added to the schema.
     pub fn new(rules: &RuleSet, schema: &mut Schema, lateness: std::time::Duration, secret: Secret) -> Self {
-        let mut plan = Self { windows: Vec::new(), taps: Vec::new(), by_rule: vec![Vec::new(); rules.rules.len()], secret };
+        let mut plan = Self {
+            windows: Vec::new(),
+            taps: Vec::new(),
+            by_rule: vec![Vec::new(); rules.rules.len()],
+            secret,
+        };
         let mut groupings: HashMap<Vec<String>, u16> = HashMap::new();
         let mut grouping = |group_by: &[String]| {
             let next = groupings.len() as u16;
@@ -125,6 +132,7 @@ impl Plan {
                         window,
                         level: 1,
                         grouping: grouping(&detection.group_by),
+                        subject_number: 0,
                         fields: detection.group_by.iter().map(|name| schema.intern(name)).collect(),
                         may_miss: true,
                         value: ValueOf::Occurrence,
@@ -142,21 +150,26 @@ impl Plan {
                         feeds: false,
                         reported: rule.reported,
                     });
-                    for (place, (reference, input)) in correlation.rules.iter().zip(&linked.inputs).enumerate() {
+                    for (place, (reference, input)) in
+                        correlation.rules.iter().zip(&linked.inputs).enumerate()
+                    {
                         let mut field = |name: &String| schema.intern(aliased(correlation, reference, name));
                         let tap = Tap {
                             window,
                             level: linked.level,
                             grouping: grouping(&correlation.group_by),
+                            subject_number: 0,
                             fields: correlation.group_by.iter().map(&mut field).collect(),
                             may_miss: false,
                             value: match &correlation.measure {
                                 Wanted::EventCount => ValueOf::Occurrence,
                                 Wanted::Temporal | Wanted::TemporalOrdered => ValueOf::Rule(place as u8),
-                                Wanted::ValueCount(fields) => ValueOf::Distinct(fields.iter().map(&mut field).collect()),
-                                Wanted::ValueSum(name) | Wanted::ValueAvg(name) | Wanted::ValuePercentile(name, _) => {
-                                    ValueOf::Number(field(name))
+                                Wanted::ValueCount(fields) => {
+                                    ValueOf::Distinct(fields.iter().map(&mut field).collect())
                                 }
+                                Wanted::ValueSum(name)
+                                | Wanted::ValueAvg(name)
+                                | Wanted::ValuePercentile(name, _) => ValueOf::Number(field(name)),
                             },
                         };
                         plan.add(*input, tap);
@@ -166,13 +179,18 @@ impl Plan {
         }
         for number in 0..plan.windows.len() {
             plan.windows[number].feeds = rules.rules.get(plan.windows[number].rule).is_some_and(|rule| {
-                matches!(rule.body, Body::Correlation(_)) && !plan.by_rule[plan.windows[number].rule].is_empty()
+                matches!(rule.body, Body::Correlation(_))
+                    && !plan.by_rule[plan.windows[number].rule].is_empty()
             });
         }
         plan
     }
 
-    fn add(&mut self, rule: usize, tap: Tap) {
+    fn add(&mut self, rule: usize, mut tap: Tap) {
+        let same = self.taps.iter().find(|other| {
+            (other.grouping, &other.fields, other.may_miss) == (tap.grouping, &tap.fields, tap.may_miss)
+        });
+        tap.subject_number = same.map_or(self.taps.len() as u16, |same| same.subject_number);
         self.by_rule[rule].push(self.taps.len() as u16);
         self.taps.push(tap);
     }
@@ -216,7 +234,9 @@ impl Plan {
         match &tap.value {
             ValueOf::Occurrence => Ok(Observed::Occurrence),
             ValueOf::Rule(place) => Ok(Observed::Rule(*place)),
-            ValueOf::Number(id) => event.get(*id).to_number().map(Observed::Number).ok_or(Uncounted::MissingValue),
+            ValueOf::Number(id) => {
+                event.get(*id).to_number().map(Observed::Number).ok_or(Uncounted::MissingValue)
+            }
             ValueOf::Distinct(fields) => {
                 let mut hasher = SipHasher13::new_with_key(&self.secret);
                 for id in fields {
@@ -272,7 +292,12 @@ fn spec_of(correlation: &Correlation, lateness: std::time::Duration) -> Spec {
         Wanted::ValueAvg(_) => Measure::Mean,
         Wanted::ValuePercentile(_, percentile) => Measure::Percentile(*percentile),
     };
-    Spec { measure, span: correlation.timespan, lateness, condition: correlation.condition.iter().copied().collect() }
+    Spec {
+        measure,
+        span: correlation.timespan,
+        lateness,
+        condition: correlation.condition.iter().copied().collect(),
+    }
 }
 
 /// A field of an event as a part of a subject.
@@ -310,7 +335,9 @@ impl<'e> Part<'e, '_> {
 
     fn display(&self) -> String {
         match self.address() {
-            Some(IpAddr::V6(address)) if address.to_ipv4_mapped().is_none() => format!("{}/64", counted(address.into())),
+            Some(IpAddr::V6(address)) if address.to_ipv4_mapped().is_none() => {
+                format!("{}/64", counted(address.into()))
+            }
             Some(address) => address.to_canonical().to_string(),
             None => self.event.get(self.id).to_text().unwrap_or_default().into_owned(),
         }
@@ -373,7 +400,11 @@ correlation:
         assert_eq!(key("2001:db8::1", "a"), key("2001:db8:0:0:ffff::2", "a"));
         assert_ne!(key("2001:db8::1", "a"), key("2001:db8:0:1::1", "a"));
         assert_ne!(key("192.0.2.1", "a"), key("192.0.2.2", "a"));
-        assert_ne!(plan.key(tap, 0, &event(&schema, "192.0.2.1", "a")), plan.key(tap, 1, &event(&schema, "192.0.2.1", "a")), "tenants are apart");
+        assert_ne!(
+            plan.key(tap, 0, &event(&schema, "192.0.2.1", "a")),
+            plan.key(tap, 1, &event(&schema, "192.0.2.1", "a")),
+            "tenants are apart"
+        );
         assert_eq!(tap.subject(&event(&schema, "2001:db8::1", "Ann")), ["2001:db8::/64", "Ann"]);
     }
 

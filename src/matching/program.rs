@@ -6,6 +6,7 @@
 //! other fields), and regular expressions that no literal stands for, are evaluated on the event when, and only when,
 //! an expression asks for them; regular expressions last.
 
+use std::collections::HashMap;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
@@ -67,19 +68,30 @@ pub struct Compiler<'a> {
     pub texts: &'a mut Builder,
     /// Roughly how often each test is satisfied, by number.
     frequencies: Vec<f64>,
+    /// The field of each test, by number.
+    fields: Vec<FieldId>,
     /// Whether regular expressions without a literal are looked for in every text.
     scans_regexes: bool,
+    /// Numbers by what is tested: many rules ask for the same method or status.
+    numbers: HashMap<String, u32>,
 }
 
 impl<'a> Compiler<'a> {
     /// A compiler that numbers tests from 0.
     pub fn new(schema: &'a mut Schema, texts: &'a mut Builder) -> Self {
-        Self { schema, texts, frequencies: Vec::new(), scans_regexes: false }
+        Self {
+            schema,
+            texts,
+            frequencies: Vec::new(),
+            fields: Vec::new(),
+            scans_regexes: false,
+            numbers: HashMap::new(),
+        }
     }
 
-    /// How many text tests there are so far.
-    pub fn tests(&self) -> usize {
-        self.frequencies.len()
+    /// The field of each text test so far; [`ANY_FIELD`] for keywords.
+    pub fn fields(&self) -> &[FieldId] {
+        &self.fields
     }
 
     /// Compiles a detection.
@@ -91,12 +103,7 @@ impl<'a> Compiler<'a> {
         expression.tests(&mut |test| has_bare_regex |= is_bare_regex(test));
         let is_triggered = |compiler: &mut Self| {
             let mut nothing = Builder::default();
-            let mut trial = Compiler {
-                schema: &mut *compiler.schema,
-                texts: &mut nothing,
-                frequencies: Vec::new(),
-                scans_regexes: false,
-            };
+            let mut trial = Compiler::new(&mut *compiler.schema, &mut nothing);
             let node = trial.node(expression);
             trial.trigger(&node).is_some()
         };
@@ -144,22 +151,33 @@ impl<'a> Compiler<'a> {
 
     fn text(&mut self, tests: &[&Test]) -> Node {
         let number = self.frequencies.len() as u32;
+        let mut same: Vec<String> = tests.iter().map(|test| format!("{test:?}")).collect();
+        same.sort_unstable();
+        let known = *self.numbers.entry(same.join("\n")).or_insert(number);
+        if known != number {
+            return Node::Text(known);
+        }
         let mut frequency: f64 = 0.0;
+        // All tests together are about one field.
+        let name = tests.first().and_then(|test| test.field.as_deref());
+        let field = name.map_or(ANY_FIELD, |field| self.schema.intern(field));
+        self.fields.push(field);
         for test in tests {
-            let field = test.field.as_deref().map_or(ANY_FIELD, |field| self.schema.intern(field));
             let hit = Hit { field, test: number };
-            let literal = match &test.check {
+            frequency += match &test.check {
                 Check::Text { pattern, cased } => {
                     self.texts.pattern(hit, pattern, *cased);
-                    pattern.longest_literal().map_or(0, str::len)
+                    match pattern.as_literal() {
+                        Some(value) => frequency_of_value(field, value),
+                        None => frequency_of_literal(field, pattern.longest_literal().map_or(0, str::len)),
+                    }
                 }
                 Check::Regex(regex) => {
                     self.texts.regex(hit, regex);
-                    if is_bare_regex(test) { 0 } else { 4 }
+                    frequency_of_literal(field, if is_bare_regex(test) { 0 } else { 4 })
                 }
-                _ => 0,
+                _ => 1.0,
             };
-            frequency += frequency_of(field, literal);
         }
         self.frequencies.push(frequency);
         Node::Text(number)
@@ -223,24 +241,37 @@ fn is_bare_regex(test: &Test) -> bool {
     }
 }
 
-/// How often a pattern is found, roughly: only the order matters. A field with few values has common ones; a short
-/// literal is found by chance.
-fn frequency_of(field: FieldId, literal: usize) -> f64 {
+/// How often a field has a value, roughly: only the order matters. Most requests are alike in a few fields.
+fn frequency_of_value(field: FieldId, value: &str) -> f64 {
     use crate::event::field;
-    let few_values = [
-        field::REQUEST_METHOD,
-        field::STATUS_CODE,
-        field::HTTP_VERSION,
-        field::EVENT_CATEGORY,
-        field::EVENT_OUTCOME,
-        field::URL_EXTENSION,
-    ];
-    match literal {
-        _ if few_values.contains(&field) => 0.2,
-        0..=1 => 0.5,
+    let common: &[(&str, f64)] = match field {
+        field::REQUEST_METHOD => &[("get", 0.9), ("post", 0.2), ("head", 0.05)],
+        field::STATUS_CODE => {
+            &[("200", 0.9), ("304", 0.2), ("404", 0.05), ("301", 0.05), ("302", 0.05), ("204", 0.05)]
+        }
+        field::EVENT_CATEGORY => &[("web", 1.0)],
+        field::EVENT_OUTCOME => &[("success", 0.9), ("failure", 0.1)],
+        field::HTTP_VERSION => &[("1.1", 0.9), ("2.0", 0.5), ("1.0", 0.05)],
+        field::URL_EXTENSION => {
+            &[("js", 0.1), ("css", 0.1), ("png", 0.1), ("jpg", 0.1), ("php", 0.05), ("html", 0.05)]
+        }
+        field::URL_PATH => &[("/", 0.1)],
+        _ => &[],
+    };
+    let value = value.to_lowercase();
+    common.iter().find(|(other, _)| *other == value).map_or(0.001, |(_, frequency)| *frequency)
+}
+
+/// How often a literal is found in a text, roughly: a short one is found by chance, and agents are much alike.
+fn frequency_of_literal(field: FieldId, length: usize) -> f64 {
+    match length {
+        2.. if field == crate::event::field::USER_AGENT => 0.05,
+        0 => 1.0,
+        1 => 0.5,
         2 => 0.05,
         3 => 0.01,
         4 => 0.003,
+        5 => 0.000_5,
         _ => 0.000_1,
     }
 }
@@ -252,6 +283,41 @@ impl Node {
             Node::Direct(test) => matches!(test.check, DirectCheck::Regex(_)),
             Node::All(parts) | Node::Any(parts) => parts.iter().any(Node::has_regex),
             Node::Not(inner) => inner.has_regex(),
+        }
+    }
+
+    /// Whether the event satisfies the expression, as far as some of its fields decide it; `None` when they do not.
+    ///
+    /// `marked` says of the text tests about those fields which the scan found, and is `None` for all others.
+    pub fn decided(
+        &self,
+        event: &Event<'_>,
+        marked: &impl Fn(u32) -> Option<bool>,
+        is_given: &impl Fn(FieldId) -> bool,
+    ) -> Option<bool> {
+        let all_of = |parts: &[Node], wanted: bool| {
+            let mut verdict = Some(wanted);
+            for part in parts {
+                match part.decided(event, marked, is_given) {
+                    Some(found) if found != wanted => return Some(!wanted),
+                    Some(_) => {}
+                    None => verdict = None,
+                }
+            }
+            verdict
+        };
+        match self {
+            Node::Text(test) => marked(*test),
+            Node::Direct(test) => {
+                let other = match test.check {
+                    DirectCheck::Field { other, .. } => other,
+                    _ => test.field,
+                };
+                (is_given(test.field) && is_given(other)).then(|| test.holds(event))
+            }
+            Node::All(parts) => all_of(parts, true),
+            Node::Any(parts) => all_of(parts, false),
+            Node::Not(inner) => inner.decided(event, marked, is_given).map(|verdict| !verdict),
         }
     }
 
@@ -322,7 +388,8 @@ fn time_part(value: &Value<'_>, part: TimePart) -> Option<i64> {
         Value::Int(seconds) => Timestamp::from_seconds(*seconds),
         _ => return None,
     };
-    let time = jiff::Timestamp::from_microsecond(at.as_micros()).ok()?.to_zoned_datetime(jiff::tz::TimeZone::UTC);
+    let time =
+        jiff::Timestamp::from_microsecond(at.as_micros()).ok()?.to_zoned_datetime(jiff::tz::TimeZone::UTC);
     Some(match part {
         TimePart::Minute => time.minute().into(),
         TimePart::Hour => time.hour().into(),

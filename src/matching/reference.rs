@@ -23,7 +23,8 @@ pub fn test_holds(test: &Test, event: &Event<'_>, schema: &Schema) -> bool {
     let missing = Value::Missing;
     let value_of = |name: &str| schema.find(name).map_or(&missing, |id| event.get(id));
     let Some(field) = &test.field else {
-        return super::searched_by_keywords(event).any(|value| one_of(value, &|value| check_text(&test.check, value)));
+        return super::searched_by_keywords(event)
+            .any(|value| one_of(value, &|value| check_text(&test.check, value)));
     };
     let value = value_of(field);
     match &test.check {

@@ -10,12 +10,12 @@
 //! letters is put in lower case first. Where case counts, a found literal is checked again in the text itself.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
 use std::hash::BuildHasher;
 
 use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
+use smallvec::SmallVec;
 
-use crate::event::FieldId;
+use crate::event::{FieldId, field};
 use crate::rules::pattern::{Part, Pattern};
 use crate::rules::regex::LazyRegex;
 
@@ -53,6 +53,8 @@ struct Use {
     confirm: Confirm,
 }
 
+type HashMap<K, V> = std::collections::HashMap<K, V, foldhash::fast::RandomState>;
+
 /// Collects the patterns of all rules; see [`TextIndex`].
 #[derive(Default)]
 pub struct Builder {
@@ -67,15 +69,25 @@ impl Builder {
     pub fn pattern(&mut self, hit: Hit, pattern: &Pattern, cased: bool) {
         let lower = pattern.to_lowercase();
         if cased {
-            return self.confirmed(hit, lower.longest_literal(), Confirm::Pattern { pattern: pattern.clone(), cased });
+            return self.confirmed(
+                hit,
+                lower.longest_literal(),
+                Confirm::Pattern { pattern: pattern.clone(), cased },
+            );
         }
         match lower.parts() {
             [] => self.whole(hit, ""),
             [Part::Literal(text)] => self.whole(hit, text),
             [Part::Literal(text), Part::Any] => self.literal(text, Use { hit, confirm: Confirm::Start }),
             [Part::Any, Part::Literal(text)] => self.literal(text, Use { hit, confirm: Confirm::End }),
-            [Part::Any, Part::Literal(text), Part::Any] => self.literal(text, Use { hit, confirm: Confirm::Anywhere }),
-            _ => self.confirmed(hit, lower.longest_literal(), Confirm::Pattern { pattern: lower.clone(), cased }),
+            [Part::Any, Part::Literal(text), Part::Any] => {
+                self.literal(text, Use { hit, confirm: Confirm::Anywhere })
+            }
+            _ => self.confirmed(
+                hit,
+                lower.longest_literal(),
+                Confirm::Pattern { pattern: lower.clone(), cased },
+            ),
         }
     }
 
@@ -117,14 +129,19 @@ impl Builder {
         literals.sort_unstable_by_key(|(_, index)| *index);
         let literals: Vec<String> = literals.into_iter().map(|(literal, _)| literal).collect();
         let automaton = (!literals.is_empty()).then(|| automaton(&literals)).flatten();
-        TextIndex { automaton, uses: self.uses, whole: self.whole, loose: self.loose }
+        let longest_whole = self.whole.keys().map(|text| text.len()).max().unwrap_or(0);
+        TextIndex { automaton, uses: self.uses, whole: self.whole, longest_whole, loose: self.loose }
     }
 }
 
 fn automaton(literals: &[String]) -> Option<AhoCorasick> {
     let bytes: usize = literals.iter().map(String::len).sum();
     // A state has a row of transitions by class of byte: 128 at most for these patterns, four bytes each.
-    let kind = if bytes * 128 * 4 <= MAX_TABLE_BYTES { AhoCorasickKind::DFA } else { AhoCorasickKind::ContiguousNFA };
+    let kind = if bytes * 128 * 4 <= MAX_TABLE_BYTES {
+        AhoCorasickKind::DFA
+    } else {
+        AhoCorasickKind::ContiguousNFA
+    };
     AhoCorasick::builder()
         .ascii_case_insensitive(true)
         .match_kind(MatchKind::Standard)
@@ -162,6 +179,7 @@ pub struct TextIndex {
     uses: Vec<Vec<Use>>,
     /// Texts that must be the whole value, in lower case.
     whole: HashMap<Box<str>, Vec<Hit>>,
+    longest_whole: usize,
     /// Patterns without a literal to look for; tried on every value.
     loose: Vec<Use>,
 }
@@ -190,6 +208,39 @@ impl TextIndex {
 
     /// Appends the tests that `text` satisfies, as the value of any field. A test may be appended twice.
     pub fn find(&self, text: &str, hits: &mut Vec<Hit>) {
+        self.find_in(text, None, hits);
+    }
+
+    /// Appends the tests that a request target satisfies, and its path, which ends at `path_end`, and its query.
+    ///
+    /// Reading the target once is enough to know what is in its parts: what is found says where it is.
+    pub fn find_in_target(&self, target: &str, path_end: usize, hits: &mut Vec<Hit>) {
+        self.find_in(target, Some(path_end), hits);
+    }
+
+    fn find_in(&self, text: &str, path_end: Option<usize>, hits: &mut Vec<Hit>) {
+        // Lower-casing beyond ASCII can move things; then the parts are read by themselves.
+        if let Some(path_end) = path_end
+            && !text.is_ascii()
+        {
+            let of = |wanted: FieldId| move |hit: &Hit| hit.field == wanted;
+            let mut parts = Vec::new();
+            self.find_in(text, None, &mut parts);
+            parts.retain(|hit| hit.field != field::URL_PATH && hit.field != field::URL_QUERY);
+            hits.append(&mut parts);
+            self.find_in(&text[..path_end], None, &mut parts);
+            hits.extend(parts.drain(..).filter(of(field::URL_PATH)));
+            if let Some(query) = text.get(path_end + 1..) {
+                self.find_in(query, None, &mut parts);
+                hits.extend(parts.drain(..).filter(of(field::URL_QUERY)));
+            }
+            return;
+        }
+        let part_of = |id: FieldId| match path_end {
+            Some(end) if id == field::URL_PATH => 0..end,
+            Some(end) if id == field::URL_QUERY => (end + 1).min(text.len())..text.len(),
+            _ => 0..text.len(),
+        };
         let haystack = if text.is_ascii() { Cow::Borrowed(text) } else { Cow::Owned(text.to_lowercase()) };
         // Only patterns with wildcards, and equality, need ASCII letters in lower case too.
         let mut lower: Option<Cow<'_, str>> = None;
@@ -204,16 +255,41 @@ impl TextIndex {
                 })
                 .clone()
         };
-        if let Some(found) = self.whole.get(lowered().as_ref()) {
-            hits.extend_from_slice(found);
+        match path_end {
+            None => self.find_whole(&lowered(), hits),
+            Some(end) => {
+                let mut whole = Vec::new();
+                for (part, of) in [
+                    (part_of(field::URL_ORIGINAL), None),
+                    (part_of(field::URL_PATH), Some(field::URL_PATH)),
+                    (part_of(field::URL_QUERY), Some(field::URL_QUERY)),
+                ] {
+                    // A target without a question mark has no query, not an empty one.
+                    if part.len() > self.longest_whole || (of == Some(field::URL_QUERY) && end == text.len())
+                    {
+                        continue;
+                    }
+                    self.find_whole(&lowered()[part], &mut whole);
+                    hits.extend(whole.drain(..).filter(|hit| match of {
+                        Some(wanted) => hit.field == wanted,
+                        None => hit.field != field::URL_PATH && hit.field != field::URL_QUERY,
+                    }));
+                }
+            }
         }
-        let mut confirmed = |use_: &Use, start: usize, end: usize| match &use_.confirm {
-            Confirm::Anywhere => true,
-            Confirm::Start => start == 0,
-            Confirm::End => end == haystack.len(),
-            Confirm::Pattern { pattern, cased: true } => pattern.matches(text),
-            Confirm::Pattern { pattern, cased: false } => pattern.matches(&lowered()),
-            Confirm::Regex(regex) => regex.is_match(text),
+        let mut confirmed = |use_: &Use, start: usize, end: usize| {
+            let part = part_of(use_.hit.field);
+            if start < part.start || end > part.end {
+                return false;
+            }
+            match &use_.confirm {
+                Confirm::Anywhere => true,
+                Confirm::Start => start == part.start,
+                Confirm::End => end == part.end,
+                Confirm::Pattern { pattern, cased: true } => pattern.matches(&text[part]),
+                Confirm::Pattern { pattern, cased: false } => pattern.matches(&lowered()[part]),
+                Confirm::Regex(regex) => regex.is_match(&text[part]),
+            }
         };
         if let Some(automaton) = &self.automaton {
             for found in automaton.find_overlapping_iter(haystack.as_ref()) {
@@ -225,14 +301,26 @@ impl TextIndex {
             }
         }
         for use_ in &self.loose {
-            if confirmed(use_, 0, 0) {
+            let part = part_of(use_.hit.field);
+            if confirmed(use_, part.start, part.start) {
                 hits.push(use_.hit);
             }
         }
     }
+
+    fn find_whole(&self, lower: &str, hits: &mut Vec<Hit>) {
+        if lower.len() <= self.longest_whole
+            && let Some(found) = self.whole.get(lower)
+        {
+            hits.extend_from_slice(found);
+        }
+    }
 }
 
-/// What was found in texts seen lately. One a worker; the size is fixed, a newer text takes an older one's place.
+/// What was found in texts seen lately. One a worker; the size is fixed.
+///
+/// A text gets a slot when it is seen for the second time in a row among those that share the slot: most targets with
+/// a query are seen once, and would only cost the copying and push out what comes again.
 pub struct Cache {
     slots: Vec<Slot>,
     hasher: foldhash::fast::RandomState,
@@ -241,16 +329,22 @@ pub struct Cache {
 
 #[derive(Clone, Default)]
 struct Slot {
+    /// Of the text in the slot; 0 when it is empty.
     hash: u64,
-    text: Box<str>,
-    hits: Box<[Hit]>,
+    /// Of the text that was last looked for here in vain.
+    missed: u64,
+    text: String,
+    hits: SmallVec<[Hit; 2]>,
 }
 
-/// Slots of a [`Cache`]: about 100 bytes each for common values, so 1.6 MB a worker.
+/// The bit of a slot's hash that says that its text was read as a request target.
+const TARGET: u64 = 2;
+
+/// Slots of a [`Cache`]: about 200 bytes each for common values, so 3 MB a worker.
 const CACHE_SLOTS: usize = 1 << 14;
 
 /// A longer text is looked up each time: it is rare, and would push the cache's memory up.
-const MAX_CACHED_LENGTH: usize = 1024;
+const MAX_CACHED_LENGTH: usize = 512;
 
 impl Default for Cache {
     fn default() -> Self {
@@ -265,22 +359,31 @@ impl Default for Cache {
 impl Cache {
     /// The tests that `text` satisfies, as the value of any field.
     pub fn find(&mut self, index: &TextIndex, text: &str) -> &[Hit] {
-        if text.len() > MAX_CACHED_LENGTH {
-            self.scratch.clear();
-            index.find(text, &mut self.scratch);
-            return &self.scratch;
+        self.find_with(text, 0, |text, hits| index.find(text, hits))
+    }
+
+    /// The tests that a request target, its path and its query satisfy.
+    pub fn find_in_target(&mut self, index: &TextIndex, target: &str, path_end: usize) -> &[Hit] {
+        self.find_with(target, TARGET, |text, hits| index.find_in_target(text, path_end, hits))
+    }
+
+    fn find_with(&mut self, text: &str, kind: u64, find: impl FnOnce(&str, &mut Vec<Hit>)) -> &[Hit] {
+        let hash = (self.hasher.hash_one(text.as_bytes()) & !TARGET) | kind | 1;
+        let slot = &mut self.slots[(hash >> 2) as usize % CACHE_SLOTS];
+        if slot.hash == hash && slot.text == text {
+            return &slot.hits;
         }
-        // Zero marks an empty slot.
-        let hash = self.hasher.hash_one(text.as_bytes()) | 1;
-        let slot = &mut self.slots[(hash >> 1) as usize % CACHE_SLOTS];
-        if slot.hash != hash || slot.text.as_ref() != text {
-            self.scratch.clear();
-            index.find(text, &mut self.scratch);
+        self.scratch.clear();
+        find(text, &mut self.scratch);
+        if slot.missed == hash && text.len() <= MAX_CACHED_LENGTH {
             slot.hash = hash;
-            slot.text = text.into();
-            slot.hits = self.scratch.as_slice().into();
+            slot.text.clear();
+            slot.text.push_str(text);
+            slot.hits.clear();
+            slot.hits.extend_from_slice(&self.scratch);
         }
-        &slot.hits
+        slot.missed = hash;
+        &self.scratch
     }
 }
 
@@ -326,16 +429,11 @@ mod tests {
         builder.pattern(Hit { field: FieldId(0), test: 7 }, &Pattern::parse("*evil*"), false);
         let index = builder.build();
         let mut cache = Cache::default();
-        for _ in 0..2 {
+        for _ in 0..3 {
             assert_eq!(cache.find(&index, "an EVIL text").len(), 1);
             assert!(cache.find(&index, "a good text").is_empty());
             assert!(cache.find(&index, "").is_empty());
             assert_eq!(cache.find(&index, &"evil".repeat(1000)).len(), 1);
         }
-    }
-}
-impl TextIndex {
-    pub fn debug(&self) {
-        for u in &self.loose { println!("loose {:?}", u); }
     }
 }

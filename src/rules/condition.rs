@@ -136,7 +136,8 @@ impl<'a> Parser<'a> {
     }
 
     fn expand(&self, pattern: &str) -> Result<Vec<Condition>, String> {
-        let wanted = super::pattern::Pattern::parse(if pattern.eq_ignore_ascii_case("them") { "*" } else { pattern });
+        let wanted =
+            super::pattern::Pattern::parse(if pattern.eq_ignore_ascii_case("them") { "*" } else { pattern });
         let names: Vec<_> = self
             .names
             .iter()
@@ -144,7 +145,10 @@ impl<'a> Parser<'a> {
             .map(|name| Condition::Name((*name).to_owned()))
             .collect();
         if names.is_empty() {
-            return Err(format!("a pattern that stands for a search: '{pattern}' stands for none of {}", self.names.join(", ")));
+            return Err(format!(
+                "a pattern that stands for a search: '{pattern}' stands for none of {}",
+                self.names.join(", ")
+            ));
         }
         Ok(names)
     }

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use super::Faults;
 use super::detection::Comparison;
 use super::yaml::{Data, Node};
-use super::Faults;
 
 /// A correlation as its author wrote it, with references not yet resolved.
 #[derive(Clone, Debug, PartialEq)]
@@ -64,7 +64,11 @@ pub fn parse(node: &Node, generate: Option<bool>, faults: &mut Faults) -> Option
     let before = faults.count();
     for entry in entries {
         if !KEYS.contains(&entry.key.as_str()) {
-            faults.note(entry.line, &format!("correlation.{}", entry.key), format!("one of {}", KEYS.join(", ")));
+            faults.note(
+                entry.line,
+                &format!("correlation.{}", entry.key),
+                format!("one of {}", KEYS.join(", ")),
+            );
         }
     }
     let rules = names(node, "rules", faults);
@@ -95,7 +99,11 @@ pub fn parse(node: &Node, generate: Option<bool>, faults: &mut Faults) -> Option
         match fields {
             [field] => Some(field.clone()),
             _ => {
-                faults.note(node.line, "correlation.condition.field", format!("one field, whose numbers {kind} takes"));
+                faults.note(
+                    node.line,
+                    "correlation.condition.field",
+                    format!("one field, whose numbers {kind} takes"),
+                );
                 None
             }
         }
@@ -103,7 +111,11 @@ pub fn parse(node: &Node, generate: Option<bool>, faults: &mut Faults) -> Option
     let measure = match kind {
         "event_count" => Some(Measure::EventCount),
         "value_count" if condition.fields.is_empty() => {
-            faults.note(node.line, "correlation.condition.field", "the field whose distinct values are counted".to_owned());
+            faults.note(
+                node.line,
+                "correlation.condition.field",
+                "the field whose distinct values are counted".to_owned(),
+            );
             None
         }
         "value_count" => Some(Measure::ValueCount(condition.fields.clone())),
@@ -111,13 +123,19 @@ pub fn parse(node: &Node, generate: Option<bool>, faults: &mut Faults) -> Option
         "temporal_ordered" => Some(Measure::TemporalOrdered),
         "value_sum" => one_field(&condition.fields, faults).map(Measure::ValueSum),
         "value_avg" => one_field(&condition.fields, faults).map(Measure::ValueAvg),
-        "value_median" => one_field(&condition.fields, faults).map(|field| Measure::ValuePercentile(field, 50.0)),
+        "value_median" => {
+            one_field(&condition.fields, faults).map(|field| Measure::ValuePercentile(field, 50.0))
+        }
         "value_percentile" => match condition.percentile {
             Some(percentile) => {
                 one_field(&condition.fields, faults).map(|field| Measure::ValuePercentile(field, percentile))
             }
             None => {
-                faults.note(node.line, "correlation.condition.percentile", "a number from 0 to 100".to_owned());
+                faults.note(
+                    node.line,
+                    "correlation.condition.percentile",
+                    "a number from 0 to 100".to_owned(),
+                );
                 None
             }
         },
@@ -167,7 +185,11 @@ fn timespan(node: &Node, faults: &mut Faults) -> Option<Duration> {
     let span = value.text().and_then(parse_span);
     if span.is_none() {
         let got = value.scalar_text().unwrap_or_else(|| value.kind().to_owned());
-        faults.note(value.line, "correlation.timespan", format!("a span such as 30s, 5m, 2h or 1d, not '{got}'"));
+        faults.note(
+            value.line,
+            "correlation.timespan",
+            format!("a span such as 30s, 5m, 2h or 1d, not '{got}'"),
+        );
     }
     span
 }
@@ -216,7 +238,9 @@ fn condition(node: &Node, kind: &str, rules: usize, faults: &mut Faults) -> Cond
     };
     let Data::Map(entries) = &condition.data else {
         let expected = match condition.data {
-            Data::Text(_) => "a map such as 'gte: 2': conditions in words are not supported, list the rules instead",
+            Data::Text(_) => {
+                "a map such as 'gte: 2': conditions in words are not supported, list the rules instead"
+            }
             _ => "a map such as 'gte: 10'",
         };
         faults.note(condition.line, "correlation.condition", expected.to_owned());
@@ -232,7 +256,9 @@ fn condition(node: &Node, kind: &str, rules: usize, faults: &mut Faults) -> Cond
                 for item in entry.value.one_or_many() {
                     match item.text() {
                         Some(field) => parts.fields.push(field.to_owned()),
-                        None => faults.note(item.line, &path, format!("the name of a field, not {}", item.kind())),
+                        None => {
+                            faults.note(item.line, &path, format!("the name of a field, not {}", item.kind()))
+                        }
                     }
                 }
             }
@@ -242,9 +268,15 @@ fn condition(node: &Node, kind: &str, rules: usize, faults: &mut Faults) -> Cond
             },
             word => match (Comparison::from_word(word), entry.value.number()) {
                 (Some(comparison), Some(number)) => parts.comparisons.push((comparison, number)),
-                (Some(_), None) => faults.note(entry.line, &path, format!("a number, not {}", entry.value.kind())),
+                (Some(_), None) => {
+                    faults.note(entry.line, &path, format!("a number, not {}", entry.value.kind()))
+                }
                 (None, _) => {
-                    faults.note(entry.line, &path, "one of gt, gte, lt, lte, eq, neq, field or percentile".to_owned());
+                    faults.note(
+                        entry.line,
+                        &path,
+                        "one of gt, gte, lt, lte, eq, neq, field or percentile".to_owned(),
+                    );
                 }
             },
         }
@@ -273,7 +305,9 @@ fn aliases(node: &Node, rules: &[String], faults: &mut Faults) -> Vec<Alias> {
             }
             match field.value.text() {
                 Some(name) => fields.push((field.key.clone(), name.to_owned())),
-                None => faults.note(field.line, &path, format!("the name of a field, not {}", field.value.kind())),
+                None => {
+                    faults.note(field.line, &path, format!("the name of a field, not {}", field.value.kind()))
+                }
             }
         }
         parsed.push(Alias { name: entry.key.clone(), fields });

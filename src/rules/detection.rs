@@ -156,7 +156,11 @@ pub enum TimePart {
 /// Reads the `detection` map of a rule. Faults are noted; the expression is `None` when there was one.
 pub fn parse(detection: &Node, placeholders: &Placeholders, faults: &mut Faults) -> Option<Expression> {
     let Data::Map(entries) = &detection.data else {
-        faults.note(detection.line, "detection", format!("a map of searches and a condition, not {}", detection.kind()));
+        faults.note(
+            detection.line,
+            "detection",
+            format!("a map of searches and a condition, not {}", detection.kind()),
+        );
         return None;
     };
     let before = faults.count();
@@ -189,7 +193,11 @@ pub fn parse(detection: &Node, placeholders: &Placeholders, faults: &mut Faults)
     let mut alternatives = Vec::new();
     for node in conditions.one_or_many() {
         let Some(text) = node.text() else {
-            faults.note(node.line, "detection.condition", format!("text or a list of texts, not {}", node.kind()));
+            faults.note(
+                node.line,
+                "detection.condition",
+                format!("text or a list of texts, not {}", node.kind()),
+            );
             continue;
         };
         match condition::parse(text, &names) {
@@ -288,7 +296,8 @@ impl Reader<'_> {
             self.fault(values.line, "a value, or a list with something in it");
             return None;
         }
-        let alternatives: Vec<_> = nodes.iter().map(|node| self.value(field.as_deref(), &modifiers, node)).collect();
+        let alternatives: Vec<_> =
+            nodes.iter().map(|node| self.value(field.as_deref(), &modifiers, node)).collect();
         let alternatives = alternatives.into_iter().collect::<Option<Vec<_>>>()?;
         let expression = if modifiers.all { all(alternatives) } else { any(alternatives) };
         Some(if modifiers.neq { Expression::Not(Box::new(expression)) } else { expression })
@@ -403,9 +412,13 @@ impl Reader<'_> {
         let mut at = 0;
         while at < rest.len() {
             if at + 1 < rest.len() && !rest[at].is_empty() && !rest[at].contains(char::is_whitespace) {
-                let values = self.placeholders.get(rest[at]).filter(|values| !values.is_empty()).ok_or_else(|| {
-                    format!("a value for the placeholder %{}%: add it under x-watchbell.placeholders", rest[at])
-                })?;
+                let values =
+                    self.placeholders.get(rest[at]).filter(|values| !values.is_empty()).ok_or_else(|| {
+                        format!(
+                            "a value for the placeholder %{}%: add it under x-watchbell.placeholders",
+                            rest[at]
+                        )
+                    })?;
                 let behind = rest[at + 1];
                 texts = texts
                     .iter()
@@ -451,7 +464,10 @@ fn windash(text: &str) -> Result<Vec<String>, String> {
             && !is_word(at.checked_sub(1).and_then(|before| characters.get(before)))
             && is_word(characters.get(at + 1));
         if starts_option {
-            texts = texts.iter().flat_map(|text| DASHES.iter().map(move |dash| format!("{text}{dash}"))).collect();
+            texts = texts
+                .iter()
+                .flat_map(|text| DASHES.iter().map(move |dash| format!("{text}{dash}")))
+                .collect();
             if texts.len() > MAX_VARIANTS {
                 return Err("fewer options behind 'windash': every one has five spellings".to_owned());
             }
@@ -466,7 +482,9 @@ fn encode(encodings: &[Encoding], bytes: Vec<u8>) -> Result<Vec<Pattern>, String
     let mut variants = vec![bytes];
     for encoding in encodings {
         variants = match encoding {
-            Encoding::Utf16 { big_endian, mark } => variants.iter().map(|bytes| utf16(bytes, *big_endian, *mark)).collect(),
+            Encoding::Utf16 { big_endian, mark } => {
+                variants.iter().map(|bytes| utf16(bytes, *big_endian, *mark)).collect()
+            }
             Encoding::Base64 => variants.iter().map(|bytes| base64(bytes).into_bytes()).collect(),
             Encoding::Base64Offset => variants.iter().flat_map(|bytes| base64_offsets(bytes)).collect(),
         };
@@ -569,7 +587,9 @@ impl Modifiers {
                 "cased" => modifiers.cased = true,
                 "expand" => modifiers.expand = true,
                 "windash" => modifiers.windash = true,
-                "wide" | "utf16le" => modifiers.encodings.push(Encoding::Utf16 { big_endian: false, mark: false }),
+                "wide" | "utf16le" => {
+                    modifiers.encodings.push(Encoding::Utf16 { big_endian: false, mark: false })
+                }
                 "utf16be" => modifiers.encodings.push(Encoding::Utf16 { big_endian: true, mark: false }),
                 "utf16" => modifiers.encodings.push(Encoding::Utf16 { big_endian: false, mark: true }),
                 "base64" => modifiers.encodings.push(Encoding::Base64),
@@ -594,14 +614,17 @@ impl Modifiers {
                 "week" => become_kind(Kind::TimePart(TimePart::Week)),
                 "month" => become_kind(Kind::TimePart(TimePart::Month)),
                 "year" => become_kind(Kind::TimePart(TimePart::Year)),
-                other => match Comparison::from_word(other).filter(|comparison| *comparison != Comparison::Eq) {
-                    Some(comparison) => become_kind(Kind::Number(comparison)),
-                    None => return Err(format!("one of the modifiers {MODIFIERS}, not '{other}'")),
-                },
+                other => {
+                    match Comparison::from_word(other).filter(|comparison| *comparison != Comparison::Eq) {
+                        Some(comparison) => become_kind(Kind::Number(comparison)),
+                        None => return Err(format!("one of the modifiers {MODIFIERS}, not '{other}'")),
+                    }
+                }
             }
         }
         if kinds > 1 {
-            return Err("one kind of comparison only: re, cidr, exists, fieldref, a time part or a number's".to_owned());
+            return Err("one kind of comparison only: re, cidr, exists, fieldref, a time part or a number's"
+                .to_owned());
         }
         let shaped = modifiers.any_before || modifiers.any_behind;
         let textual = !modifiers.encodings.is_empty() || modifiers.windash || modifiers.expand;
@@ -613,7 +636,9 @@ impl Modifiers {
             _ => !textual && !shaped && !modifiers.cased,
         };
         if !fits {
-            return Err("modifiers that go together: this comparison takes none of the text modifiers".to_owned());
+            return Err(
+                "modifiers that go together: this comparison takes none of the text modifiers".to_owned()
+            );
         }
         if !has_field && !matches!(modifiers.kind, Kind::Text | Kind::Regex { .. }) {
             return Err("a field before this modifier: keywords are text".to_owned());
@@ -622,7 +647,12 @@ impl Modifiers {
     }
 
     fn is_plain(&self) -> bool {
-        !self.any_before && !self.any_behind && !self.cased && !self.windash && !self.expand && self.encodings.is_empty()
+        !self.any_before
+            && !self.any_behind
+            && !self.cased
+            && !self.windash
+            && !self.expand
+            && self.encodings.is_empty()
     }
 }
 
@@ -630,7 +660,9 @@ impl Expression {
     /// Calls `visit` with every test.
     pub fn tests<'a>(&'a self, visit: &mut impl FnMut(&'a Test)) {
         match self {
-            Expression::All(parts) | Expression::Any(parts) => parts.iter().for_each(|part| part.tests(visit)),
+            Expression::All(parts) | Expression::Any(parts) => {
+                parts.iter().for_each(|part| part.tests(visit))
+            }
             Expression::Not(inner) => inner.tests(visit),
             Expression::Test(test) => visit(test),
         }
@@ -675,7 +707,8 @@ mod tests {
         let variants = base64_offsets(b"http://");
         for prefix in ["", "x", "xy", "xyz"] {
             let encoded = base64(format!("{prefix}http://example.org").as_bytes());
-            let found = variants.iter().any(|variant| encoded.contains(std::str::from_utf8(variant).unwrap()));
+            let found =
+                variants.iter().any(|variant| encoded.contains(std::str::from_utf8(variant).unwrap()));
             assert!(found, "behind {} bytes", prefix.len());
         }
     }
@@ -691,7 +724,8 @@ mod tests {
     #[test]
     fn an_unresolved_placeholder_is_an_error() {
         let mut faults = Faults::default();
-        let placeholders = Placeholders::from([("admins".to_owned(), vec!["root".to_owned(), "adm*".to_owned()])]);
+        let placeholders =
+            Placeholders::from([("admins".to_owned(), vec!["root".to_owned(), "adm*".to_owned()])]);
         let reader = Reader { path: String::new(), placeholders: &placeholders, faults: &mut faults };
         assert_eq!(reader.expand("x%admins%y").unwrap(), ["xrooty", "xadm*y"]);
         assert_eq!(reader.expand("50% of 100%").unwrap(), ["50% of 100%"]);

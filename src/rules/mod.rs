@@ -235,7 +235,8 @@ pub fn builtin_files() -> Vec<(String, String)> {
 pub fn files_below(path: &Path) -> std::io::Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     if path.is_dir() {
-        let mut entries = std::fs::read_dir(path)?.map(|entry| Ok(entry?.path())).collect::<std::io::Result<Vec<_>>>()?;
+        let mut entries =
+            std::fs::read_dir(path)?.map(|entry| Ok(entry?.path())).collect::<std::io::Result<Vec<_>>>()?;
         entries.sort();
         for entry in entries {
             if entry.is_dir() || is_rule_file(&entry.to_string_lossy()) {
@@ -268,15 +269,19 @@ impl RuleSet {
         let mut sources = Vec::new();
         if builtin {
             sources.extend(
-                builtin_files().into_iter().filter(|(path, _)| is_rule_file(path)).map(|(path, text)| (path, text, true)),
+                builtin_files()
+                    .into_iter()
+                    .filter(|(path, _)| is_rule_file(path))
+                    .map(|(path, text)| (path, text, true)),
             );
         }
         for directory in directories {
-            for file in files_below(directory)
-                .map_err(|error| std::io::Error::new(error.kind(), format!("{}: {error}", directory.display())))?
-            {
-                let bytes = std::fs::read(&file)
-                    .map_err(|error| std::io::Error::new(error.kind(), format!("{}: {error}", file.display())))?;
+            for file in files_below(directory).map_err(|error| {
+                std::io::Error::new(error.kind(), format!("{}: {error}", directory.display()))
+            })? {
+                let bytes = std::fs::read(&file).map_err(|error| {
+                    std::io::Error::new(error.kind(), format!("{}: {error}", file.display()))
+                })?;
                 let text = String::from_utf8_lossy(&bytes).into_owned();
                 sources.push((file.display().to_string(), text, false));
             }
@@ -301,7 +306,11 @@ impl RuleSet {
             Ok(documents) => documents,
             Err(error) => {
                 let place = Place { file: file.to_owned(), line: error.line };
-                self.errors.push(RuleError { place, key: String::new(), expected: format!("YAML: {}", error.message) });
+                self.errors.push(RuleError {
+                    place,
+                    key: String::new(),
+                    expected: format!("YAML: {}", error.message),
+                });
                 return;
             }
         };
@@ -322,7 +331,10 @@ impl RuleSet {
                 Some(index) => self.errors.push(RuleError {
                     place: rule.place.clone(),
                     key: "id".to_owned(),
-                    expected: format!("an id and a name of its own: {} has one of them", self.rules[index].place),
+                    expected: format!(
+                        "an id and a name of its own: {} has one of them",
+                        self.rules[index].place
+                    ),
                 }),
                 None => {
                     seen.extend(names.into_iter().map(|name| (name, self.rules.len())));
@@ -350,7 +362,10 @@ impl RuleSet {
                     match by_name.get(reference.as_str()) {
                         Some(input) => inputs.push(*input),
                         None => {
-                            broken.push((index, format!("ids or names of rules that are loaded: '{reference}' is none")));
+                            broken.push((
+                                index,
+                                format!("ids or names of rules that are loaded: '{reference}' is none"),
+                            ));
                             break;
                         }
                     }
@@ -370,7 +385,11 @@ impl RuleSet {
             }
             for (index, expected) in broken.into_iter().rev() {
                 let rule = self.rules.remove(index);
-                self.errors.push(RuleError { place: rule.place, key: "correlation.rules".to_owned(), expected });
+                self.errors.push(RuleError {
+                    place: rule.place,
+                    key: "correlation.rules".to_owned(),
+                    expected,
+                });
             }
         }
         self.find_reported();
@@ -395,7 +414,9 @@ impl RuleSet {
             }
         }
         let circular = known.iter().enumerate().filter(|(_, known)| !**known);
-        let broken = circular.map(|(index, _)| (index, "rules that do not refer back to this one".to_owned())).collect();
+        let broken = circular
+            .map(|(index, _)| (index, "rules that do not refer back to this one".to_owned()))
+            .collect();
         for (rule, level) in self.rules.iter_mut().zip(levels) {
             if let Body::Correlation(linked) = &mut rule.body {
                 linked.level = level;
@@ -421,9 +442,9 @@ impl RuleSet {
 
     /// The rule of this id, name or title.
     pub fn find(&self, name: &str) -> Option<&Rule> {
-        self.rules
-            .iter()
-            .find(|rule| rule.id.as_deref() == Some(name) || rule.name.as_deref() == Some(name) || rule.title == name)
+        self.rules.iter().find(|rule| {
+            rule.id.as_deref() == Some(name) || rule.name.as_deref() == Some(name) || rule.title == name
+        })
     }
 }
 
@@ -465,8 +486,9 @@ fn read_document(document: &Node, file: &str, builtin: bool, faults: &mut Faults
                     "no group-by or timespan there: a correlation has its own".to_owned(),
                 );
             }
-            correlation::parse(node, generate, faults)
-                .map(|correlation| Body::Correlation(LinkedCorrelation { correlation, inputs: Vec::new(), level: 0 }))
+            correlation::parse(node, generate, faults).map(|correlation| {
+                Body::Correlation(LinkedCorrelation { correlation, inputs: Vec::new(), level: 0 })
+            })
         }
         (Some(_), Some(node)) => {
             faults.note(node.line, "correlation", "a detection or a correlation, not both".to_owned());
@@ -503,7 +525,10 @@ fn text_of(document: &Node, key: &str, faults: &mut Faults) -> Option<String> {
 }
 
 fn texts_of(document: &Node, key: &str) -> Vec<String> {
-    document.get(key).map(|node| node.one_or_many().iter().filter_map(Node::scalar_text).collect()).unwrap_or_default()
+    document
+        .get(key)
+        .map(|node| node.one_or_many().iter().filter_map(Node::scalar_text).collect())
+        .unwrap_or_default()
 }
 
 fn severity_of(document: &Node, faults: &mut Faults) -> Severity {
@@ -519,7 +544,8 @@ fn severity_of(document: &Node, faults: &mut Faults) -> Severity {
 /// The classes of events that a rule's `logsource` means. A source that Watchbell does not read matches nothing
 /// but events of no known class, so that such a rule still loads and can be tried with `rules match`.
 fn classes_of(document: &Node, line: usize, faults: &mut Faults) -> u8 {
-    const EVERY: u8 = Class::Any.bit() | Class::Webserver.bit() | Class::Proxy.bit() | Class::Application.bit();
+    const EVERY: u8 =
+        Class::Any.bit() | Class::Webserver.bit() | Class::Proxy.bit() | Class::Application.bit();
     let Some(source) = document.get("logsource") else {
         faults.note(line, "logsource", "a logsource, such as 'category: webserver'".to_owned());
         return 0;
@@ -534,7 +560,9 @@ fn classes_of(document: &Node, line: usize, faults: &mut Faults) -> u8 {
         Some("proxy") => Class::Proxy,
         Some("application") => Class::Application,
         None if product.as_deref() == Some("watchbell") => return EVERY,
-        None if matches!(product.as_deref(), Some("apache" | "nginx" | "iis" | "haproxy")) => Class::Webserver,
+        None if matches!(product.as_deref(), Some("apache" | "nginx" | "iis" | "haproxy")) => {
+            Class::Webserver
+        }
         _ => Class::Any,
     };
     class.bit() | Class::Any.bit()
@@ -565,7 +593,8 @@ impl Extension {
                     None => faults.note(entry.line, &path, format!("text, not {}", entry.value.kind())),
                 },
                 "group-by" => {
-                    let fields: Option<Vec<_>> = entry.value.one_or_many().iter().map(Node::scalar_text).collect();
+                    let fields: Option<Vec<_>> =
+                        entry.value.one_or_many().iter().map(Node::scalar_text).collect();
                     match fields {
                         Some(fields) => extension.group_by = Some(fields),
                         None => faults.note(entry.line, &path, "a field or a list of fields".to_owned()),
@@ -584,8 +613,12 @@ impl Extension {
                         let values: Option<Vec<_>> =
                             placeholder.value.one_or_many().iter().map(Node::scalar_text).collect();
                         match values {
-                            Some(values) => drop(extension.placeholders.insert(placeholder.key.clone(), values)),
-                            None => faults.note(placeholder.line, &path, "a value or a list of values".to_owned()),
+                            Some(values) => {
+                                drop(extension.placeholders.insert(placeholder.key.clone(), values))
+                            }
+                            None => {
+                                faults.note(placeholder.line, &path, "a value or a list of values".to_owned())
+                            }
                         }
                     }
                 }
@@ -608,7 +641,8 @@ mod tests {
         RuleSet::from_texts(&[("r.yml".to_owned(), text.to_owned(), false)])
     }
 
-    const DETECTION: &str = "title: A\nname: a\nlogsource: {category: webserver}\ndetection: {s: {f: x}, condition: s}\n";
+    const DETECTION: &str =
+        "title: A\nname: a\nlogsource: {category: webserver}\ndetection: {s: {f: x}, condition: s}\n";
 
     fn correlation(lines: &str) -> String {
         format!("{DETECTION}---\ntitle: C\nname: c\ncorrelation:\n{lines}")
@@ -627,14 +661,49 @@ mod tests {
     #[test]
     fn an_invalid_rule_is_refused_with_line_and_key_and_the_others_go_on() {
         for (text, line, key, expected) in [
-            ("title: A\nlogsource: {category: x}\ndetection:\n  s:\n    f|contians: x\n  condition: s\n", 5, "detection.s.f|contians", "not 'contians'"),
-            ("title: A\nlogsource: {category: x}\ndetection:\n  s: {f: x}\n  condition: t\n", 5, "detection.condition", "not 't'"),
-            ("title: A\nlogsource: {category: x}\ndetection:\n  s: {f: x}\n", 4, "detection.condition", "a condition"),
+            (
+                "title: A\nlogsource: {category: x}\ndetection:\n  s:\n    f|contians: x\n  condition: s\n",
+                5,
+                "detection.s.f|contians",
+                "not 'contians'",
+            ),
+            (
+                "title: A\nlogsource: {category: x}\ndetection:\n  s: {f: x}\n  condition: t\n",
+                5,
+                "detection.condition",
+                "not 't'",
+            ),
+            (
+                "title: A\nlogsource: {category: x}\ndetection:\n  s: {f: x}\n",
+                4,
+                "detection.condition",
+                "a condition",
+            ),
             ("title: A\ndetection:\n  s: {f: x}\n  condition: s\n", 1, "logsource", "logsource"),
-            ("title: A\nlevel: dire\nlogsource: {category: x}\ndetection: {s: {f: x}, condition: s}\n", 2, "level", "not 'dire'"),
-            ("title: A\nlogsource: {category: x}\ndetection:\n  s: {'f|re': '(('}\n  condition: s\n", 4, "detection.s.f|re", "regular expression"),
-            ("title: A\nlogsource: {category: x}\ndetection:\n  s: {'f|cidr': '10.0.0.0/99'}\n  condition: s\n", 4, "detection.s.f|cidr", "a network"),
-            ("title: A\nlogsource: {category: x}\ndetection:\n  s: {'f|expand': '%x%'}\n  condition: s\n", 4, "detection.s.f|expand", "%x%"),
+            (
+                "title: A\nlevel: dire\nlogsource: {category: x}\ndetection: {s: {f: x}, condition: s}\n",
+                2,
+                "level",
+                "not 'dire'",
+            ),
+            (
+                "title: A\nlogsource: {category: x}\ndetection:\n  s: {'f|re': '(('}\n  condition: s\n",
+                4,
+                "detection.s.f|re",
+                "regular expression",
+            ),
+            (
+                "title: A\nlogsource: {category: x}\ndetection:\n  s: {'f|cidr': '10.0.0.0/99'}\n  condition: s\n",
+                4,
+                "detection.s.f|cidr",
+                "a network",
+            ),
+            (
+                "title: A\nlogsource: {category: x}\ndetection:\n  s: {'f|expand': '%x%'}\n  condition: s\n",
+                4,
+                "detection.s.f|expand",
+                "%x%",
+            ),
             ("title: A\n  b: [\n", 2, "", "YAML"),
             ("- 1\n", 1, "", "a map"),
         ] {
@@ -654,16 +723,52 @@ mod tests {
     fn faults_of_correlations_are_found() {
         for (body, key, expected) in [
             ("  type: event_count\n  rules: a\n  condition: {gte: 2}\n", "correlation.timespan", "a span"),
-            ("  type: event_count\n  rules: a\n  timespan: 5x\n  condition: {gte: 2}\n", "correlation.timespan", "not '5x'"),
-            ("  type: event_count\n  rules: a\n  timespan: 5m\n  condition: {banana: 1}\n", "correlation.condition.banana", "gte"),
+            (
+                "  type: event_count\n  rules: a\n  timespan: 5x\n  condition: {gte: 2}\n",
+                "correlation.timespan",
+                "not '5x'",
+            ),
+            (
+                "  type: event_count\n  rules: a\n  timespan: 5m\n  condition: {banana: 1}\n",
+                "correlation.condition.banana",
+                "gte",
+            ),
             ("  type: event_count\n  rules: a\n  timespan: 5m\n", "correlation.condition", "gte: 10"),
-            ("  type: value_count\n  rules: a\n  timespan: 5m\n  condition: {gte: 2}\n", "correlation.condition.field", "distinct"),
-            ("  type: value_percentile\n  rules: a\n  timespan: 5m\n  condition: {gte: 2, field: f}\n", "correlation.condition.percentile", "0 to 100"),
-            ("  type: spike\n  rules: a\n  timespan: 5m\n  condition: {gte: 2}\n", "correlation.type", "not 'spike'"),
-            ("  type: event_count\n  rules: nothere\n  timespan: 5m\n  condition: {gte: 2}\n", "correlation.rules", "'nothere'"),
-            ("  type: event_count\n  rules: c\n  timespan: 5m\n  condition: {gte: 2}\n", "correlation.rules", "refer back"),
-            ("  type: event_count\n  rules: a\n  group_by: x\n  timespan: 5m\n  condition: {gte: 2}\n", "correlation.group_by", "group-by"),
-            ("  type: event_count\n  rules: a\n  timespan: 5m\n  condition: {gte: 2}\n  aliases: {x: {b: f}}\n", "correlation.aliases.x", "not 'b'"),
+            (
+                "  type: value_count\n  rules: a\n  timespan: 5m\n  condition: {gte: 2}\n",
+                "correlation.condition.field",
+                "distinct",
+            ),
+            (
+                "  type: value_percentile\n  rules: a\n  timespan: 5m\n  condition: {gte: 2, field: f}\n",
+                "correlation.condition.percentile",
+                "0 to 100",
+            ),
+            (
+                "  type: spike\n  rules: a\n  timespan: 5m\n  condition: {gte: 2}\n",
+                "correlation.type",
+                "not 'spike'",
+            ),
+            (
+                "  type: event_count\n  rules: nothere\n  timespan: 5m\n  condition: {gte: 2}\n",
+                "correlation.rules",
+                "'nothere'",
+            ),
+            (
+                "  type: event_count\n  rules: c\n  timespan: 5m\n  condition: {gte: 2}\n",
+                "correlation.rules",
+                "refer back",
+            ),
+            (
+                "  type: event_count\n  rules: a\n  group_by: x\n  timespan: 5m\n  condition: {gte: 2}\n",
+                "correlation.group_by",
+                "group-by",
+            ),
+            (
+                "  type: event_count\n  rules: a\n  timespan: 5m\n  condition: {gte: 2}\n  aliases: {x: {b: f}}\n",
+                "correlation.aliases.x",
+                "not 'b'",
+            ),
         ] {
             let set = load(&correlation(body));
             assert_eq!(set.rules.len(), 1, "{body}");
@@ -675,19 +780,32 @@ mod tests {
     #[test]
     fn a_chain_through_a_refused_rule_is_refused_too() {
         let chain = "---\ntitle: D\nname: d\ncorrelation: {type: event_count, rules: c, timespan: 1m, condition: {gte: 2}}\n";
-        let set = load(&format!("{}{chain}", correlation("  type: event_count\n  rules: nothere\n  timespan: 5m\n  condition: {gte: 2}\n")));
+        let set = load(&format!(
+            "{}{chain}",
+            correlation("  type: event_count\n  rules: nothere\n  timespan: 5m\n  condition: {gte: 2}\n")
+        ));
         assert_eq!((set.rules.len(), set.errors.len()), (1, 2));
-        let set = load(&format!("{}{chain}", correlation("  type: event_count\n  rules: a\n  timespan: 5m\n  condition: {gte: 2}\n")));
-        let levels: Vec<_> = set.rules.iter().map(|rule| match &rule.body {
-            Body::Detection(_) => 0,
-            Body::Correlation(linked) => linked.level,
-        }).collect();
+        let set = load(&format!(
+            "{}{chain}",
+            correlation("  type: event_count\n  rules: a\n  timespan: 5m\n  condition: {gte: 2}\n")
+        ));
+        let levels: Vec<_> = set
+            .rules
+            .iter()
+            .map(|rule| match &rule.body {
+                Body::Detection(_) => 0,
+                Body::Correlation(linked) => linked.level,
+            })
+            .collect();
         assert_eq!(levels, [0, 1, 2]);
     }
 
     #[test]
     fn a_rule_of_a_directory_replaces_a_built_in_one_and_a_double_is_refused() {
-        let sources = [("builtin/a.yml".to_owned(), DETECTION.to_owned(), true), ("mine.yml".to_owned(), DETECTION.to_owned(), false)];
+        let sources = [
+            ("builtin/a.yml".to_owned(), DETECTION.to_owned(), true),
+            ("mine.yml".to_owned(), DETECTION.to_owned(), false),
+        ];
         let set = RuleSet::from_texts(&sources);
         assert_eq!((set.rules.len(), set.rules[0].place.file.as_str()), (1, "mine.yml"));
         let set = load(&format!("{DETECTION}---\n{DETECTION}"));

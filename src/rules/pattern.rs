@@ -144,10 +144,12 @@ impl Pattern {
             let Some((after_star, from)) = retry else { return false };
             let Some(character) = text[from..].chars().next() else { return false };
             let next = match self.parts.get(after_star) {
-                Some(Part::Literal(literal)) => match text[from + character.len_utf8()..].find(literal.as_str()) {
-                    Some(offset) => from + character.len_utf8() + offset,
-                    None => return false,
-                },
+                Some(Part::Literal(literal)) => {
+                    match text[from + character.len_utf8()..].find(literal.as_str()) {
+                        Some(offset) => from + character.len_utf8() + offset,
+                        None => return false,
+                    }
+                }
                 _ => from + character.len_utf8(),
             };
             retry = Some((after_star, next));

@@ -48,7 +48,15 @@ pub struct Distinct {
 
 impl Default for Distinct {
     fn default() -> Self {
-        Self { entries: SmallVec::new(), expired: 0, window: 0, live: 0, tidy_at: MIN_TIDY, level: 0, latest: i64::MIN }
+        Self {
+            entries: SmallVec::new(),
+            expired: 0,
+            window: 0,
+            live: 0,
+            tidy_at: MIN_TIDY,
+            level: 0,
+            latest: i64::MIN,
+        }
     }
 }
 
@@ -193,8 +201,8 @@ impl Distinct {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{naive, spec};
     use super::super::Measure;
+    use super::super::testing::{naive, spec};
     use super::*;
     use proptest::prelude::*;
     use std::collections::HashSet;

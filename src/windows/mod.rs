@@ -135,7 +135,9 @@ impl Window {
     pub fn observe(&mut self, spec: &Spec, at: Timestamp, observed: Observed) -> Reading {
         match (self, observed) {
             (Self::Count(runs), _) => runs.observe(spec, at, 1),
-            (Self::Sum(runs), Observed::Number(number)) => runs.observe(spec, at, Sum { count: 1, sum: number }),
+            (Self::Sum(runs), Observed::Number(number)) => {
+                runs.observe(spec, at, Sum { count: 1, sum: number })
+            }
             (Self::Distinct(distinct), Observed::Hash(hash)) => distinct.observe(spec, at, hash),
             (Self::Distinct(distinct), Observed::Rule(rule)) => distinct.observe(spec, at, u64::from(rule)),
             (Self::Order(order), Observed::Rule(rule)) => order.observe(spec, at, rule),
@@ -194,7 +196,8 @@ pub(crate) mod testing {
         let ends = sorted.iter().map(|(end, _)| *end).filter(|end| *end >= at && *end <= at + span);
         ends.filter(|end| !latest_only || *end == latest)
             .map(|end| {
-                let inside: Vec<_> = sorted.iter().filter(|(t, _)| *t >= end - span && *t <= end).copied().collect();
+                let inside: Vec<_> =
+                    sorted.iter().filter(|(t, _)| *t >= end - span && *t <= end).copied().collect();
                 measure(&inside)
             })
             .fold(0.0, f64::max)

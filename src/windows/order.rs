@@ -47,7 +47,10 @@ impl Order {
             if last_end != Some(end) {
                 last_end = Some(end);
                 let measured = self.longest_chain(end.saturating_sub(span), end, rules);
-                best = better(best, Reading { measured, end: Timestamp::from_micros(end), holds: spec.holds(measured) });
+                best = better(
+                    best,
+                    Reading { measured, end: Timestamp::from_micros(end), holds: spec.holds(measured) },
+                );
             }
         }
         best.unwrap_or(Reading { measured: 0.0, end: Timestamp::from_micros(at), holds: false })
@@ -127,7 +130,8 @@ mod tests {
     fn chain(inside: &[(i64, u8)]) -> f64 {
         (0..1_u32 << inside.len().min(16))
             .filter_map(|set| {
-                let picked: Vec<u8> = (0..inside.len()).filter(|i| set >> i & 1 == 1).map(|i| inside[i].1).collect();
+                let picked: Vec<u8> =
+                    (0..inside.len()).filter(|i| set >> i & 1 == 1).map(|i| inside[i].1).collect();
                 picked.windows(2).all(|pair| pair[0] < pair[1]).then_some(picked.len())
             })
             .max()

@@ -245,7 +245,10 @@ mod tests {
         for at in [100, 101, 200] {
             assert!(!runs.observe(&spec, Timestamp::from_seconds(at), 1).holds);
         }
-        assert!(!runs.observe(&spec, Timestamp::from_seconds(0), 1).holds, "0, 100, 101 do not fit into ten seconds");
+        assert!(
+            !runs.observe(&spec, Timestamp::from_seconds(0), 1).holds,
+            "0, 100, 101 do not fit into ten seconds"
+        );
         let reading = runs.observe(&spec, Timestamp::from_seconds(105), 1);
         assert_eq!((reading.holds, reading.end), (true, Timestamp::from_seconds(105)));
     }

@@ -70,14 +70,22 @@ impl Sample {
         if at == latest {
             ends.push(at);
         } else {
-            ends.extend(self.entries.iter().map(|(end, ..)| *end).filter(|end| (at..=at.saturating_add(span)).contains(end)));
+            ends.extend(
+                self.entries
+                    .iter()
+                    .map(|(end, ..)| *end)
+                    .filter(|end| (at..=at.saturating_add(span)).contains(end)),
+            );
             ends.dedup();
         }
         for end in ends {
             let inside = self.entries.iter().filter(|(at, ..)| (end.saturating_sub(span)..=end).contains(at));
             let mut values: Vec<f64> = inside.map(|(_, value, _)| *value).collect();
             if let Some(measured) = interpolated(&mut values, percentile) {
-                best = better(best, Reading { measured, end: Timestamp::from_micros(end), holds: spec.holds(measured) });
+                best = better(
+                    best,
+                    Reading { measured, end: Timestamp::from_micros(end), holds: spec.holds(measured) },
+                );
             }
         }
         best.unwrap_or(Reading { measured: 0.0, end: Timestamp::from_micros(at), holds: false })

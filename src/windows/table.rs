@@ -153,7 +153,11 @@ impl<M: Memo> Table<M> {
     /// An empty table that takes at most about this much memory.
     pub fn new(max_bytes: u64) -> Self {
         Self {
-            subjects: DashMap::with_capacity_and_hasher_and_shard_amount(0, BuildHasherDefault::default(), PARTITIONS),
+            subjects: DashMap::with_capacity_and_hasher_and_shard_amount(
+                0,
+                BuildHasherDefault::default(),
+                PARTITIONS,
+            ),
             queues: (0..PARTITIONS).map(|_| Mutex::default()).collect(),
             max_partition_bytes: (max_bytes / PARTITIONS as u64).max(16 << 10),
         }
@@ -224,7 +228,12 @@ impl<M: Memo> Partition<'_, M> {
         self.queues.established = self.swept(established, looks, removed);
     }
 
-    fn swept(&mut self, mut queue: VecDeque<Key>, looks: usize, removed: &mut impl FnMut(Slot<M>)) -> VecDeque<Key> {
+    fn swept(
+        &mut self,
+        mut queue: VecDeque<Key>,
+        looks: usize,
+        removed: &mut impl FnMut(Slot<M>),
+    ) -> VecDeque<Key> {
         for _ in 0..looks.min(queue.len()) {
             let Some(key) = queue.pop_front() else { break };
             if !self.remove_if_idle(key, removed) {
@@ -256,7 +265,8 @@ impl<M: Memo> Partition<'_, M> {
     fn forget(&mut self, subject: Subject<M>, removed: &mut impl FnMut(Slot<M>)) {
         let counts = &mut self.queues.counts;
         counts.subjects -= 1;
-        counts.bytes -= (size_of::<(Key, Subject<M>)>() + OVERHEAD_BYTES) as u64 + u64::from(subject.heap_bytes);
+        counts.bytes -=
+            (size_of::<(Key, Subject<M>)>() + OVERHEAD_BYTES) as u64 + u64::from(subject.heap_bytes);
         subject.slots.into_iter().for_each(removed);
     }
 
@@ -268,7 +278,8 @@ impl<M: Memo> Partition<'_, M> {
             let queues = &mut *self.queues;
             let total = queues.probation.len() + queues.established.len();
             let from_probation = queues.probation.len() * 100 > total * PROBATION_PERCENT;
-            let popped = if from_probation { queues.probation.pop_front() } else { queues.established.pop_front() };
+            let popped =
+                if from_probation { queues.probation.pop_front() } else { queues.established.pop_front() };
             let Some(key) = popped.or_else(|| queues.probation.pop_front()) else { break };
             let Some((standing, credit)) = self.standing(key, at_work) else { continue };
             match standing {
@@ -285,7 +296,9 @@ impl<M: Memo> Partition<'_, M> {
                 Standing::MayGo => {
                     compared += 1;
                     match least {
-                        Some((least_credit, _)) if least_credit <= credit => self.queues.established.push_back(key),
+                        Some((least_credit, _)) if least_credit <= credit => {
+                            self.queues.established.push_back(key)
+                        }
                         _ => {
                             let spared = least.replace((credit, key));
                             self.queues.established.extend(spared.map(|(_, key)| key));
@@ -436,7 +449,8 @@ mod tests {
             observe(&table, number, 100);
             observe(&table, number, 101);
         }
-        let kept = (0..2_000_u64).filter(|number| table.subjects.contains_key(&key(10_000_000 + number))).count();
+        let kept =
+            (0..2_000_u64).filter(|number| table.subjects.contains_key(&key(10_000_000 + number))).count();
         assert!(kept > 1_900, "{kept} of 2000 subjects seen ten times, against 400,000 seen twice");
     }
 
