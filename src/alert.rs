@@ -91,10 +91,23 @@ pub struct Evidence {
     pub first_seen_at: Timestamp,
     /// How many observations were taken in since the episode opened, the first one included.
     pub findings: u64,
+    /// Findings of other rules, for rules that look at those.
+    pub grounds: Vec<Ground>,
     /// Distinct values, some of them, for rules that count those.
     pub values: Vec<String>,
     /// Events, some of them.
     pub samples: Vec<Sample>,
+}
+
+/// A rule whose findings another rule looks at.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Ground {
+    /// Its name.
+    pub rule: String,
+    /// The highest measure of it.
+    pub observed: f64,
+    /// What it asks for, in one line.
+    pub condition: String,
 }
 
 /// An event kept as evidence.
@@ -259,6 +272,17 @@ impl Serialize for Evidence {
         map.serialize_entry("window", &window)?;
         map.serialize_entry("first_seen_at", &self.first_seen_at)?;
         map.serialize_entry("findings", &self.findings)?;
+        if !self.grounds.is_empty() {
+            let grounds: Vec<_> = self
+                .grounds
+                .iter()
+                .map(|ground| {
+                    let observed = number(ground.observed);
+                    serde_json::json!({"rule": ground.rule, "observed": observed, "condition": ground.condition})
+                })
+                .collect();
+            map.serialize_entry("grounds", &grounds)?;
+        }
         if !self.values.is_empty() {
             map.serialize_entry("values", &self.values)?;
         }

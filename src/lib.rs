@@ -1,4 +1,49 @@
-//! x
+//! Watchbell watches a business's WhatsApp deployment and rings within a second when something is wrong.
+//!
+//! ```text
+//! log -> decode -> Event -> match -> Observation -> windows -> Reading -> episode -> Alert
+//!        \________ pure ________/                   \___________ pure ___________/
+//! ```
+//!
+//! # Map
+//! Rooms in the order in which an event goes through them. The number is the level: a file names only rooms with a
+//! smaller number, so imports fall one way.
+//!
+//! | level | room | what it is |
+//! |---|---|---|
+//! | 0 | [`event`] | the [`Event`](event::Event): what happened, in ECS names; time; the schema of fields |
+//! | 1 | [`decode`] | a line of a log becomes an event, or says why it cannot; one file a format |
+//! | 1 | [`clock`] | how far the times in a log are believed |
+//! | 1 | [`rules`] | Sigma documents: read, checked, linked |
+//! | 2 | [`windows`] | sliding windows over event time, and the bounded table that keeps them |
+//! | 2 | [`allowlist`] | what is known to be fine |
+//! | 2 | [`alert`] | an episode of findings, and the record of why |
+//! | 3 | [`matching`] | detections compiled; which rules an event matches and what they want counted |
+//! | 4 | [`engine`] | all of the above, on all cores: lines in, alerts out |
+//! | 5 | [`replay`] | logs read afterwards, merged by time |
+//! | 5 | [`rule_test`] | the tests that stand beside rules |
+//! | 0 | [`generate`] | traffic with staged attacks, for demonstrations, tests and measurements |
+//! | 5 | [`config`] | the configuration file: a list of what each room wants to know |
+//! | 6 | [`cli`] | the command line |
+//!
+//! # Invariants
+//! - Time is an argument. Nothing up to `engine` reads a clock, opens a file or a socket, or sleeps.
+//! - One engine: `replay`, the tests of rules and whatever runs live call the same code.
+//! - The result is decided by the input alone, to the byte, whatever the number of threads.
+//! - Everything that grows with traffic has a bound, a policy when it is reached, and a count of what was lost.
+//! - Input never panics. A line that cannot be read is counted by reason and loses nothing else.
+//!
+//! # Where a change goes
+//!
+//! | to add | you touch |
+//! |---|---|
+//! | a log format | `decode/<format>.rs`, a variant of [`decode::Format`] and its arms |
+//! | a detection | a file under `rules/` and its test beside it; no code |
+//! | a Sigma modifier | `rules/detection.rs`, `matching/program.rs`, `matching/reference.rs`, `matching/tests.rs` |
+//! | a measure of windows | `windows/<measure>.rs`, a variant of [`windows::Measure`] |
+//! | something staged | `generate/kinds/` |
+//! | a command | `cli/<command>.rs` |
+
 pub mod alert;
 pub mod allowlist;
 pub mod cli;

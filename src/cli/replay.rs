@@ -128,6 +128,15 @@ fn write_alerts(out: &mut impl Write, alerts: &[&Alert]) -> std::io::Result<()> 
                 amount(alert.observed),
                 alert.condition.text
             )?;
+            for ground in &alert.evidence.grounds {
+                writeln!(
+                    out,
+                    "      {}: {} where {}",
+                    ground.rule,
+                    amount(ground.observed),
+                    ground.condition
+                )?;
+            }
             writeln!(out, "      {}", alert.rule.title)?;
             if let Some(sample) = alert.evidence.samples.last() {
                 let what = ["url.original", "event.action", "user_agent.original"]
@@ -161,6 +170,10 @@ fn write_reading(
         grouped((counts.read.lines as f64 / seconds) as u64),
         replayed.bytes as f64 / 1e6 / seconds
     )?;
+    if let Some((cpu_seconds, peak_bytes)) = resources() {
+        let peak = peak_bytes as f64 / 1e6;
+        writeln!(out, "  {cpu_seconds:.2} s of CPU, {peak:.0} MB of memory at most")?;
+    }
     writeln!(
         out,
         "  {} observations of {} subjects, {:.0} MB of windows at the end",
@@ -192,6 +205,7 @@ fn write_reading(
         (counts.read.missing_value, "matches lack the value that is measured and were not counted"),
         (counts.read.allowed, "matches were on the allowlist"),
         (counts.allowed_alerts, "findings were on the allowlist"),
+        (counts.inhibited_alerts, "findings opened no alert because another rule's is open"),
         (counts.refused_alerts, "findings opened no alert because too many are open"),
         (counts.table.evicted, "subjects were evicted because window memory is full"),
     ] {
@@ -200,6 +214,19 @@ fn write_reading(
         }
     }
     Ok(())
+}
+
+/// CPU seconds that this process has used, and the most memory it has had; `None` where the system does not say.
+fn resources() -> Option<(f64, u64)> {
+    /// The unit of `/proc/self/stat` on every Linux.
+    const TICKS_PER_SECOND: f64 = 100.0;
+    let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
+    let fields: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
+    let ticks = fields.get(11)?.parse::<f64>().ok()? + fields.get(12)?.parse::<f64>().ok()?;
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kibibytes: u64 = peak.split_whitespace().next()?.parse().ok()?;
+    Some((ticks / TICKS_PER_SECOND, kibibytes << 10))
 }
 
 /// Without control characters: what is printed comes from whoever wrote the log, and terminals obey.

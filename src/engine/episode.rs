@@ -1,7 +1,8 @@
 //! What a window's readings become: evidence, an episode, an alert.
 
+use super::work::{Recall, Work};
 use super::{Shared, Source};
-use crate::alert::{Alert, Evidence, MAX_SAMPLES, MAX_VALUES, RuleName, Sample};
+use crate::alert::{Alert, Evidence, Ground, MAX_SAMPLES, MAX_VALUES, RuleName, Sample};
 use crate::event::{Event, Timestamp, Value, field, micros};
 use crate::matching::observation::Tap;
 use crate::windows::Reading;
@@ -57,6 +58,11 @@ impl Memo for Notes {
 }
 
 impl Notes {
+    /// Whether an episode is open at this time.
+    pub fn is_open_at(&self, now: Timestamp) -> bool {
+        self.holds_subject(now)
+    }
+
     /// Ends the episode if nothing has been found for long enough at this time.
     pub fn close_if_over(&mut self, now: Timestamp) -> Option<Alert> {
         if self.episode.is_none() || self.holds_subject(now) { None } else { self.close() }
@@ -83,9 +89,20 @@ pub struct Taken<'a> {
     /// When it happened.
     pub at: Timestamp,
     /// The piece of work and the record.
-    pub work: &'a super::work::Work,
+    pub work: &'a Work,
     /// Number of the record.
     pub record: u32,
+    /// The finding it is about, when it is about one.
+    pub cause: Option<Cause>,
+}
+
+/// A finding of one rule that another looks at.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Cause {
+    /// The window that found it.
+    pub window: u16,
+    /// What it measured.
+    pub observed: f64,
 }
 
 /// What became of a reading.
@@ -99,26 +116,40 @@ pub struct Outcome {
     pub allowed: bool,
     /// Whether an episode did not begin because there are too many.
     pub refused: bool,
+    /// Whether an episode did not begin because another rule has said enough.
+    pub inhibited: bool,
+}
+
+/// Whether an episode may begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Opening {
+    /// It may.
+    Allowed,
+    /// There are too many already.
+    Refused,
+    /// One of another rule is open about the same subject.
+    Inhibited,
 }
 
 impl Taken<'_> {
     /// Judges a reading and notes what follows from it.
-    pub fn judge(&self, slot: &mut Slot<Notes>, reading: Reading, may_open: bool) -> Outcome {
+    pub fn judge(&self, slot: &mut Slot<Notes>, reading: Reading, opening: Opening) -> Outcome {
         let mut outcome = Outcome::default();
         let planned = &self.shared.plan.windows[usize::from(slot.rule)];
         if !reading.holds && slot.memo.is_none() && !planned.spec.is_half_way(reading.measured) {
             return outcome;
         }
         let notes = slot.memo.get_or_insert_with(Box::default);
-        let begin = reading.end.before(planned.spec.span);
-        outcome.resolved = notes.close_if_over(reading.end);
+        let begin = reading.first.before(planned.spec.span);
+        outcome.resolved = notes.close_if_over(reading.first);
         let mut event: Option<Event<'_>> = None;
         if reading.holds {
-            notes.last_seen = notes.last_seen.max(reading.end.as_micros());
+            notes.last_seen = notes.last_seen.max(reading.last.as_micros());
             notes.quiet = micros(self.shared.rules[planned.rule].quiet);
             if notes.episode.is_none() {
-                if !may_open {
-                    outcome.refused = true;
+                if opening != Opening::Allowed {
+                    outcome.refused = opening == Opening::Refused;
+                    outcome.inhibited = opening == Opening::Inhibited;
                     return outcome;
                 }
                 let event = event.insert(self.recall());
@@ -131,7 +162,7 @@ impl Taken<'_> {
                 if evidence.samples.first().is_some_and(|sample| sample.at < begin) {
                     evidence.samples.retain(|sample| sample.at >= begin);
                 }
-                evidence.window = (begin, reading.end);
+                evidence.window = (begin, reading.first);
                 evidence.first_seen_at =
                     evidence.samples.first().map_or(self.at, |sample| sample.at.min(self.at));
                 if let Some(episode) = &mut notes.episode {
@@ -139,8 +170,8 @@ impl Taken<'_> {
                 }
                 notes.looks = notes.looks.min(MAX_LOOKS / 2);
             }
-        } else if notes.episode.is_none() {
-            if !planned.spec.is_half_way(reading.measured) {
+        } else {
+            if notes.episode.is_some() || !planned.spec.is_half_way(reading.measured) {
                 return outcome;
             }
             let stale = notes.approach.samples.first().is_some_and(|sample| sample.at < begin);
@@ -159,7 +190,7 @@ impl Taken<'_> {
     }
 
     fn recall(&self) -> Event<'_> {
-        self.work.recall(self.shared, self.source, self.record)
+        Recall::new(self.shared).event(self.work, self.source, self.record)
     }
 
     fn open(&self, rule: usize, event: &Event<'_>, reading: Reading, begin: Timestamp) -> Alert {
@@ -167,17 +198,17 @@ impl Taken<'_> {
         let names = &self.shared.plan.windows[usize::from(self.tap.window)].group_by;
         let subject: Vec<(String, String)> = names.iter().cloned().zip(self.tap.subject(event)).collect();
         Alert {
-            id: Alert::id_of(&described.name.id, &self.source.tenant, &subject, reading.end),
+            id: Alert::id_of(&described.name.id, &self.source.tenant, &subject, reading.first),
             rule: RuleName::clone(&described.name),
             severity: described.severity,
             tenant: self.source.tenant.clone(),
             subject,
-            opened_at: reading.end,
-            last_seen_at: reading.end,
+            opened_at: reading.first,
+            last_seen_at: reading.last,
             resolved_at: None,
             observed: reading.measured,
             condition: described.condition.clone(),
-            evidence: Evidence { window: (begin, reading.end), ..Evidence::default() },
+            evidence: Evidence { window: (begin, reading.first), ..Evidence::default() },
         }
     }
 
@@ -188,7 +219,7 @@ impl Taken<'_> {
             Some(episode) => {
                 if reading.holds {
                     episode.evidence.findings += 1;
-                    episode.last_seen_at = episode.last_seen_at.max(reading.end);
+                    episode.last_seen_at = episode.last_seen_at.max(reading.last);
                     if reading.measured > episode.observed {
                         episode.observed = reading.measured;
                     }
@@ -197,6 +228,9 @@ impl Taken<'_> {
             }
             None => &mut notes.approach,
         };
+        if let Some(cause) = self.cause {
+            self.note_cause(evidence, cause);
+        }
         let counts_values = self.tap.counts_values();
         let room =
             evidence.samples.len() < MAX_SAMPLES || (counts_values && evidence.values.len() < MAX_VALUES);
@@ -215,6 +249,19 @@ impl Taken<'_> {
         }
         if evidence.samples.len() < MAX_SAMPLES && (new_value || evidence.samples.is_empty()) {
             evidence.samples.push(self.sample(&event));
+        }
+    }
+
+    /// Keeps the highest measure of each rule whose findings are the grounds.
+    fn note_cause(&self, evidence: &mut Evidence, cause: Cause) {
+        let described = &self.shared.rules[self.shared.plan.windows[usize::from(cause.window)].rule];
+        match evidence.grounds.iter_mut().find(|ground| ground.rule == described.name.name) {
+            Some(ground) => ground.observed = ground.observed.max(cause.observed),
+            None => evidence.grounds.push(Ground {
+                rule: described.name.name.clone(),
+                observed: cause.observed,
+                condition: described.condition.text.clone(),
+            }),
         }
     }
 

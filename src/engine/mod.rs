@@ -6,14 +6,14 @@
 //! 1. **read** (parallel, by chunk): decode and match every line; what is to be counted becomes observations, sorted
 //!    by partition of the window table. Stateless.
 //! 2. **settle** (one pass over the times): how far each source's clock is believed ([`crate::clock`]).
-//! 3. **count** (parallel, by partition): observations are taken in by their windows, in the order of the input, and
-//!    readings judged ([`episode`]).
-//! 4. **chain** (the few findings that other rules look at): the same for windows over findings, level by level.
+//! 3. **count** (parallel, by partition, [`counting`]): observations are taken in by their windows, in the order of the
+//!    input, and readings judged ([`episode`]); then the same for windows over findings, level by level.
 //!
 //! What is the same for every order of work is decided by the input alone: chunks are cut without regard to the number
 //! of workers, and partitions are worked on one worker at a time. So the alerts are the same, to the byte, with any
 //! number of threads.
 
+pub mod counting;
 pub mod episode;
 pub mod work;
 
@@ -24,14 +24,15 @@ use rayon::prelude::*;
 
 use crate::alert::{Alert, Condition, RuleName, quiet_after};
 use crate::allowlist::Allowlist;
-use crate::clock::{Clock, ClockCounts, NOT_COUNTED, Tolerance};
+use crate::clock::{Clock, ClockCounts, Tolerance};
 use crate::decode;
 use crate::event::{Event, Schema, Timestamp};
 use crate::matching::Matcher;
-use crate::matching::observation::{Observation, Plan, Secret};
+use crate::matching::observation::{Plan, Secret};
 use crate::rules::{Rule, RuleSet, Severity};
-use crate::windows::table::{PARTITIONS, Slot, SubjectSlots, Table, TableCounts};
-use episode::{Notes, Taken};
+use crate::windows::table::{PARTITIONS, Table, TableCounts};
+use counting::Counting;
+use episode::Notes;
 use work::{Chunk, ReadCounts, Reader, UndecodableLine, Work};
 
 /// Undecodable lines kept for the operator, over all sources.
@@ -135,6 +136,8 @@ pub struct Counts {
     pub allowed_alerts: u64,
     /// Findings that opened no alert because too many are open.
     pub refused_alerts: u64,
+    /// Findings that opened no alert because another rule's is open about the same subject.
+    pub inhibited_alerts: u64,
     /// Matches by index of the rule.
     pub matches: Vec<u64>,
 }
@@ -153,30 +156,6 @@ pub struct Engine {
     /// Work that is not counted yet, oldest first, when several sources are merged by time.
     pending: Vec<Work>,
     spare: Vec<Work>,
-}
-
-/// An observation in the order in which it is counted.
-struct Next<'w> {
-    at: i64,
-    work: &'w Work,
-    observation: &'w Observation,
-}
-
-/// A finding that other rules look at.
-struct Finding {
-    window: u16,
-    at: i64,
-    /// Place of the work among the pending.
-    work: usize,
-    record: u32,
-}
-
-#[derive(Default)]
-struct Counted {
-    transitions: Vec<Transition>,
-    findings: Vec<Finding>,
-    allowed: u64,
-    refused: u64,
 }
 
 impl Engine {
@@ -261,16 +240,7 @@ impl Engine {
         &self.undecodable
     }
 
-    /// Reads chunks, each source's in order, and counts what is in them and in earlier ones up to a time.
-    ///
-    /// `until` is for several sources that are merged by time: no later chunk may have anything before it. With one
-    /// source it is `None`: everything is counted in the order of the lines.
-    pub fn process(&mut self, chunks: Vec<Chunk>, until: Option<Timestamp>) -> Vec<Transition> {
-        self.read(chunks);
-        self.count(until)
-    }
-
-    /// Decodes and matches chunks and settles their times, but counts nothing yet.
+    /// Decodes and matches chunks, each source's in order, and settles their times, but counts nothing yet.
     pub fn read(&mut self, chunks: Vec<Chunk>) {
         let rules = self.shared.rules.len();
         let mut works: Vec<Work> = chunks
@@ -325,178 +295,29 @@ impl Engine {
         }
     }
 
-    /// Counts what has been read, up to a time; everything when there is none.
+    /// Counts what has been read, and gives what became of alerts.
+    ///
+    /// `until` is for several sources that are merged by time: up to it, where nothing that is read later may be before
+    /// it. With one source it is `None`: everything is counted, in the order of the lines.
     pub fn count(&mut self, until: Option<Timestamp>) -> Vec<Transition> {
         let works = std::mem::take(&mut self.pending);
-        let merged = until.is_some();
-        let until = until.map_or(i64::MAX, Timestamp::as_micros);
-        let this = &*self;
-        let counted: Vec<Counted> = self.pool.install(|| {
-            (0..PARTITIONS)
-                .into_par_iter()
-                .map(|partition| {
-                    let mut counted = Counted::default();
-                    let count = works.iter().map(|work| work.observations(partition).len()).sum();
-                    let mut order: Vec<Next<'_>> = Vec::with_capacity(count);
-                    for work in &works {
-                        order.extend(work.observations(partition).filter_map(|observation| {
-                            let at = work.times[observation.record as usize];
-                            (at != NOT_COUNTED && at <= until).then_some(Next { at, work, observation })
-                        }));
-                    }
-                    if merged {
-                        // Stable: what has the same time stays in the order of the sources and of their lines.
-                        order.sort_by_key(|next| next.at);
-                    }
-                    this.count_in_order(partition, &works, &order, &mut counted);
-                    this.sweep(partition, &mut counted);
-                    counted
-                })
-                .collect()
-        });
-        let mut all = Counted::default();
-        for counted in counted {
-            all.transitions.extend(counted.transitions);
-            all.findings.extend(counted.findings);
-            all.allowed += counted.allowed;
-            all.refused += counted.refused;
-        }
-        self.chain(&works, until, &mut all);
-        self.counts.allowed_alerts += all.allowed;
-        self.counts.refused_alerts += all.refused;
+        let counting = Counting {
+            shared: &self.shared,
+            sources: &self.sources,
+            table: &self.table,
+            open: &self.open,
+            works: &works,
+            until: until.map_or(i64::MAX, Timestamp::as_micros),
+            is_merged: until.is_some(),
+        };
+        let until = counting.until;
+        let mut counted = self.pool.install(|| counting.run());
+        self.counts.allowed_alerts += counted.allowed;
+        self.counts.refused_alerts += counted.refused;
+        self.counts.inhibited_alerts += counted.inhibited;
         self.retire(works, until);
-        all.transitions.sort_by(|left, right| order_of(left).cmp(&order_of(right)));
-        all.transitions
-    }
-
-    /// Counts observations of one partition, in the order given.
-    fn count_in_order(&self, number: usize, works: &[Work], order: &[Next<'_>], counted: &mut Counted) {
-        let mut partition = self.table.partition(number);
-        let mut open = self.open[number].lock().unwrap_or_else(PoisonError::into_inner);
-        let mut rest = order;
-        while let Some(first) = rest.first() {
-            // Observations about one subject that follow one another need one lookup.
-            let same = rest.iter().take_while(|next| next.observation.key == first.observation.key).count();
-            let (these, more) = rest.split_at(same);
-            rest = more;
-            let latest = these.iter().map(|next| next.at).max().unwrap_or(first.at);
-            let mut removed = Vec::new();
-            let subject_at = Timestamp::from_micros(latest);
-            partition.with_subject(
-                first.observation.key,
-                subject_at,
-                &mut |slot| removed.push(slot),
-                |slots| {
-                    for next in these {
-                        self.count_one(next, works, slots, &mut open, counted);
-                    }
-                },
-            );
-            removed.into_iter().for_each(|slot| resolve_removed(slot, &mut open, counted));
-        }
-    }
-
-    fn count_one(
-        &self,
-        next: &Next<'_>,
-        works: &[Work],
-        slots: &mut SubjectSlots<'_, Notes>,
-        open: &mut usize,
-        counted: &mut Counted,
-    ) {
-        let at = Timestamp::from_micros(next.at);
-        let tap = self.shared.plan.tap(next.observation.tap);
-        let planned = &self.shared.plan.windows[usize::from(tap.window)];
-        let slot = slots.slot(tap.window, &planned.spec, at);
-        let reading = slot.window.observe(&planned.spec, at, next.observation.observed);
-        if reading.holds && planned.feeds {
-            let work = works.iter().position(|work| std::ptr::eq(work, next.work)).unwrap_or(0);
-            let record = next.observation.record;
-            counted.findings.push(Finding { window: tap.window, at: next.at, work, record });
-        }
-        if !planned.reported {
-            return;
-        }
-        let source = &self.sources[next.work.chunk.source];
-        let record = next.observation.record;
-        let taken = Taken { shared: &self.shared, source, tap, at, work: next.work, record };
-        let outcome = taken.judge(slot, reading, *open < MAX_OPEN_IN_PARTITION);
-        if let Some(alert) = outcome.resolved {
-            *open = open.saturating_sub(1);
-            counted.transitions.push(Transition::Resolved(alert));
-        }
-        if let Some(alert) = outcome.opened {
-            *open += 1;
-            counted.transitions.push(Transition::Opened(alert));
-        }
-        counted.allowed += u64::from(outcome.allowed);
-        counted.refused += u64::from(outcome.refused);
-    }
-
-    fn sweep(&self, number: usize, counted: &mut Counted) {
-        let mut partition = self.table.partition(number);
-        let mut open = self.open[number].lock().unwrap_or_else(PoisonError::into_inner);
-        partition.sweep(&mut |slot| resolve_removed(slot, &mut open, counted));
-    }
-
-    /// Takes findings to the windows that look at them, with the matches that go there directly, level by level.
-    fn chain(&self, works: &[Work], until: i64, all: &mut Counted) {
-        let mut findings = std::mem::take(&mut all.findings);
-        for level in 2..=self.shared.plan.levels() {
-            let mut observations: Vec<(i64, usize, Observation)> = Vec::new();
-            for (place, work) in works.iter().enumerate() {
-                observations.extend(work.later.iter().filter_map(|observation| {
-                    let at = work.times[observation.record as usize];
-                    let is_due = at != NOT_COUNTED && at <= until;
-                    (is_due && self.shared.plan.tap(observation.tap).level == level).then_some((
-                        at,
-                        place,
-                        *observation,
-                    ))
-                }));
-            }
-            for finding in &findings {
-                self.observe_finding(works, finding, level, &mut observations);
-            }
-            observations
-                .sort_by_key(|(at, work, observation)| (*at, *work, observation.record, observation.tap));
-            let mut counted = Counted::default();
-            for (at, work, observation) in &observations {
-                let next = Next { at: *at, work: &works[*work], observation };
-                self.count_in_order(observation.key.partition(), works, &[next], &mut counted);
-            }
-            findings.append(&mut counted.findings);
-            all.transitions.append(&mut counted.transitions);
-            all.allowed += counted.allowed;
-            all.refused += counted.refused;
-        }
-    }
-
-    fn observe_finding(
-        &self,
-        works: &[Work],
-        finding: &Finding,
-        level: usize,
-        observations: &mut Vec<(i64, usize, Observation)>,
-    ) {
-        let plan = &self.shared.plan;
-        let work = &works[finding.work];
-        let source = &self.sources[work.chunk.source];
-        let taps = plan.taps_of(plan.windows[usize::from(finding.window)].rule);
-        let mut due = taps.iter().filter(|tap| plan.tap(**tap).level == level).peekable();
-        if due.peek().is_none() {
-            return;
-        }
-        let event = work.recall(&self.shared, source, finding.record);
-        for &number in due {
-            let tap = plan.tap(number);
-            if let (Ok(key), Ok(observed)) =
-                (plan.key(tap, source.tenant_key, &event), plan.observed(tap, &event))
-            {
-                let observation = Observation { key, observed, record: finding.record, tap: number };
-                observations.push((finding.at, finding.work, observation));
-            }
-        }
+        counted.transitions.sort_by(|left, right| order_of(left).cmp(&order_of(right)));
+        counted.transitions
     }
 
     /// Keeps work in which something is still to be counted, and the memory of the rest.
@@ -533,13 +354,6 @@ impl Engine {
         transitions.sort_by(|left, right| order_of(left).cmp(&order_of(right)));
         open.sort_by(|left, right| alert_order(left).cmp(&alert_order(right)));
         (transitions, open)
-    }
-}
-
-fn resolve_removed(slot: Slot<Notes>, open: &mut usize, counted: &mut Counted) {
-    if let Some(alert) = slot.memo.and_then(|mut notes| notes.close()) {
-        *open = open.saturating_sub(1);
-        counted.transitions.push(Transition::Resolved(alert));
     }
 }
 

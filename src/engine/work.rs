@@ -184,15 +184,36 @@ impl Work {
     pub fn line(&self, record: u32) -> u64 {
         self.chunk.first_line + u64::from(self.lines[record as usize])
     }
+}
 
-    /// The event of a record, decoded again: what is kept between reading and counting is small.
-    pub fn recall<'w>(&'w self, shared: &Shared, source: &Source, record: u32) -> Event<'w> {
-        let mut event = Event::new(&shared.schema);
-        let start = self.starts[record as usize] as usize;
-        let format = self.chunk.format.after(&self.chunk.text[..start]);
-        let mut decoder = Decoder::new(format, Arc::clone(&shared.schema), Arc::clone(&source.decode));
-        // It has been decoded before, with the same result.
-        let _ = decoder.decode(self.record(record), &mut event);
+/// Decodes records again: what is kept between reading and counting is small.
+pub struct Recall<'s> {
+    shared: &'s Shared,
+    /// The decoder for records of the work at this address.
+    decoder: Option<(*const Work, Decoder)>,
+}
+
+impl<'s> Recall<'s> {
+    /// Nothing recalled yet.
+    pub fn new(shared: &'s Shared) -> Self {
+        Self { shared, decoder: None }
+    }
+
+    /// The event of a record.
+    pub fn event<'w>(&mut self, work: &'w Work, source: &Source, record: u32) -> Event<'w> {
+        let is_fresh = self.decoder.as_ref().is_some_and(|(of, _)| std::ptr::eq(*of, work));
+        // The header of a W3C log may change between two records.
+        if !is_fresh || matches!(work.chunk.format, Format::W3c(_)) {
+            let start = work.starts[record as usize] as usize;
+            let format = work.chunk.format.after(&work.chunk.text[..start]);
+            let decoder = Decoder::new(format, Arc::clone(&self.shared.schema), Arc::clone(&source.decode));
+            self.decoder = Some((std::ptr::from_ref(work), decoder));
+        }
+        let mut event = Event::new(&self.shared.schema);
+        if let Some((_, decoder)) = &mut self.decoder {
+            // It has been decoded before, with the same result.
+            let _ = decoder.decode(work.record(record), &mut event);
+        }
         event
     }
 }

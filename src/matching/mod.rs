@@ -457,3 +457,6 @@ pub fn searched_by_keywords<'e, 'a>(event: &'e Event<'a>) -> impl Iterator<Item 
         .map(|(_, value)| value)
         .chain(event.unnamed.iter())
 }
+
+#[cfg(test)]
+mod tests;

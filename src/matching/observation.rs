@@ -49,6 +49,8 @@ pub struct PlannedWindow {
     pub feeds: bool,
     /// Whether a finding is for people.
     pub reported: bool,
+    /// Windows of the same subject whose open alerts keep this one from opening another.
+    pub inhibited_by: Vec<u16>,
 }
 
 /// Where a match, or a finding, goes.
@@ -127,6 +129,7 @@ impl Plan {
                         level: 1,
                         feeds: false,
                         reported: true,
+                        inhibited_by: Vec::new(),
                     });
                     let tap = Tap {
                         window,
@@ -149,6 +152,7 @@ impl Plan {
                         level: linked.level,
                         feeds: false,
                         reported: rule.reported,
+                        inhibited_by: Vec::new(),
                     });
                     for (place, (reference, input)) in
                         correlation.rules.iter().zip(&linked.inputs).enumerate()
@@ -178,6 +182,13 @@ impl Plan {
             }
         }
         for number in 0..plan.windows.len() {
+            let names = &rules.rules[plan.windows[number].rule].inhibited_by;
+            let is_named = |window: &PlannedWindow| {
+                let rule = &rules.rules[window.rule];
+                names.iter().any(|name| rule.name.as_ref() == Some(name) || rule.id.as_ref() == Some(name))
+            };
+            let inhibitors = plan.windows.iter().enumerate().filter(|(_, window)| is_named(window));
+            plan.windows[number].inhibited_by = inhibitors.map(|(other, _)| other as u16).collect();
             plan.windows[number].feeds = rules.rules.get(plan.windows[number].rule).is_some_and(|rule| {
                 matches!(rule.body, Body::Correlation(_))
                     && !plan.by_rule[plan.windows[number].rule].is_empty()

@@ -88,6 +88,9 @@ pub struct Rule {
     /// Whether a match of it is a finding by itself. A rule that correlations refer to is not, unless they generate
     /// it, nor is one that says `reported: false`, being there to be referred to.
     pub reported: bool,
+    /// Names of rules about the same subject that have said enough: while an alert of one of them is open, this one
+    /// opens none.
+    pub inhibited_by: Vec<String>,
     /// What it looks for.
     pub body: Body,
 }
@@ -196,6 +199,14 @@ impl Rule {
     /// The name, else the id, else the title: what commands and outputs call the rule.
     pub fn handle(&self) -> &str {
         self.name.as_deref().or(self.id.as_deref()).unwrap_or(&self.title)
+    }
+
+    /// What subjects of the rule are made of.
+    pub fn group_by(&self) -> &[String] {
+        match &self.body {
+            Body::Detection(detection) => &detection.group_by,
+            Body::Correlation(linked) => &linked.correlation.group_by,
+        }
     }
 
     /// The id, else the name, else the title: what identifies the rule across versions.
@@ -393,6 +404,28 @@ impl RuleSet {
             }
         }
         self.find_reported();
+        self.check_inhibitions();
+    }
+
+    /// A rule can be inhibited by one about the same subject only. A fault here does not take the rule away: it would
+    /// rather say too much than nothing.
+    fn check_inhibitions(&mut self) {
+        for rule in &self.rules {
+            for name in &rule.inhibited_by {
+                let expected = match self.find(name) {
+                    Some(other) if other.group_by() == rule.group_by() && other.reported => continue,
+                    Some(_) => format!(
+                        "a rule that is reported and has the same group-by: '{name}' is not or has not"
+                    ),
+                    None => format!("the name or id of a rule that is loaded, not '{name}'"),
+                };
+                self.errors.push(RuleError {
+                    place: rule.place.clone(),
+                    key: "x-watchbell.inhibited-by".to_owned(),
+                    expected,
+                });
+            }
+        }
     }
 
     fn find_levels(&mut self) -> Vec<(usize, String)> {
@@ -510,6 +543,7 @@ fn read_document(document: &Node, file: &str, builtin: bool, faults: &mut Faults
         advice: extension.advice,
         place: Place { file: file.to_owned(), line },
         builtin,
+        inhibited_by: extension.inhibited_by,
         reported: !extension.is_silent,
         body: body?,
     })
@@ -576,6 +610,7 @@ struct Extension {
     timespan: Option<Duration>,
     placeholders: Placeholders,
     is_silent: bool,
+    inhibited_by: Vec<String>,
 }
 
 impl Extension {
@@ -592,6 +627,16 @@ impl Extension {
                     Some(text) => extension.advice = text.trim().to_owned(),
                     None => faults.note(entry.line, &path, format!("text, not {}", entry.value.kind())),
                 },
+                "inhibited-by" => {
+                    let names: Option<Vec<_>> =
+                        entry.value.one_or_many().iter().map(Node::scalar_text).collect();
+                    match names {
+                        Some(names) => extension.inhibited_by = names,
+                        None => {
+                            faults.note(entry.line, &path, "the name of a rule or a list of names".to_owned())
+                        }
+                    }
+                }
                 "group-by" => {
                     let fields: Option<Vec<_>> =
                         entry.value.one_or_many().iter().map(Node::scalar_text).collect();
@@ -625,7 +670,9 @@ impl Extension {
                 other => faults.note(
                     entry.line,
                     &path,
-                    format!("advice, group-by, timespan, reported or placeholders, not '{other}'"),
+                    format!(
+                        "advice, group-by, timespan, inhibited-by, reported or placeholders, not '{other}'"
+                    ),
                 ),
             }
         }

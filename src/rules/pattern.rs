@@ -131,15 +131,13 @@ impl Pattern {
                         continue;
                     }
                 }
-                Some(Part::Literal(literal)) => {
-                    if text[at..].starts_with(literal.as_str()) {
-                        at += literal.len();
-                        part += 1;
-                        continue;
-                    }
+                Some(Part::Literal(literal)) if text[at..].starts_with(literal.as_str()) => {
+                    at += literal.len();
+                    part += 1;
+                    continue;
                 }
                 None if at == text.len() => return true,
-                None => {}
+                Some(Part::Literal(_)) | None => {}
             }
             let Some((after_star, from)) = retry else { return false };
             let Some(character) = text[from..].chars().next() else { return false };

@@ -13,7 +13,7 @@
 
 use smallvec::SmallVec;
 
-use super::{Reading, Spec, better};
+use super::{Reading, Spec};
 use crate::event::{Timestamp, micros};
 
 /// Most observations a window keeps: 12 KB.
@@ -97,8 +97,7 @@ impl Distinct {
     }
 
     fn reading(&self, spec: &Spec, kept: usize, end: i64) -> Reading {
-        let measured = kept as f64 * f64::from(self.level).exp2();
-        Reading { measured, end: Timestamp::from_micros(end), holds: spec.holds(measured) }
+        Reading::at(spec, kept as f64 * f64::from(self.level).exp2(), end)
     }
 
     fn slide(&mut self, span: i64, horizon: i64) {
@@ -161,7 +160,7 @@ impl Distinct {
 
     fn read_again(&self, spec: &Spec, at: i64, span: i64) -> Reading {
         let live = &self.entries[usize::from(self.expired)..];
-        let mut best = None;
+        let mut reading = Reading::nothing(at);
         let mut last_end = None;
         for end in live.iter().map(|entry| entry.at).chain([self.latest]) {
             if end < at || end > at.saturating_add(span) || last_end == Some(end) {
@@ -171,9 +170,9 @@ impl Distinct {
             let first = live.partition_point(|entry| entry.at < end.saturating_sub(span));
             let past = live.partition_point(|entry| entry.at <= end);
             let kept = live[first..past].iter().filter(|entry| entry.next > end).count();
-            best = better(best, self.reading(spec, kept, end));
+            reading = reading.and(self.reading(spec, kept, end));
         }
-        best.unwrap_or(Reading { measured: 0.0, end: Timestamp::from_micros(at), holds: false })
+        reading
     }
 
     /// Drops what is of no use, then what is of least use, until half of the room is free.

@@ -82,10 +82,41 @@ impl Spec {
 pub struct Reading {
     /// The measure.
     pub measured: f64,
-    /// The end of the window it was taken over.
-    pub end: Timestamp,
     /// Whether it satisfies the condition.
     pub holds: bool,
+    /// The end of the first window it was taken over.
+    pub first: Timestamp,
+    /// The end of the last window it was taken over: the same, but for a late observation, which is in several.
+    pub last: Timestamp,
+}
+
+impl Reading {
+    fn at(spec: &Spec, measured: f64, end: i64) -> Self {
+        let end = Timestamp::from_micros(end);
+        Self { measured, holds: spec.holds(measured), first: end, last: end }
+    }
+
+    /// Of no window.
+    fn nothing(at: i64) -> Self {
+        let at = Timestamp::from_micros(at);
+        Self { measured: 0.0, holds: false, first: at, last: at }
+    }
+
+    /// Both together: where one holds, the highest of those that hold.
+    fn and(self, other: Self) -> Self {
+        match (self.holds, other.holds) {
+            (true, true) => Self {
+                measured: self.measured.max(other.measured),
+                holds: true,
+                first: self.first.min(other.first),
+                last: self.last.max(other.last),
+            },
+            (true, false) => self,
+            (false, true) => other,
+            (false, false) if other.measured > self.measured => other,
+            (false, false) => self,
+        }
+    }
 }
 
 /// The value of an observation. Which one a window reads depends on its measure.
@@ -143,7 +174,7 @@ impl Window {
             (Self::Order(order), Observed::Rule(rule)) => order.observe(spec, at, rule),
             (Self::Sample(sample), Observed::Number(number)) => sample.observe(spec, at, number),
             // An observation without the value that is measured is not an observation of it.
-            _ => Reading { measured: 0.0, end: at, holds: false },
+            _ => Reading::nothing(at.as_micros()),
         }
     }
 
@@ -156,14 +187,6 @@ impl Window {
             Self::Order(order) => size_of::<Order>() + order.heap_bytes(),
             Self::Sample(sample) => size_of::<Sample>() + sample.heap_bytes(),
         }
-    }
-}
-
-/// Keeps the better of two readings: one that holds, then the higher one, then the earlier one.
-fn better(best: Option<Reading>, reading: Reading) -> Option<Reading> {
-    match best {
-        Some(best) if (best.holds, best.measured) >= (reading.holds, reading.measured) => Some(best),
-        _ => Some(reading),
     }
 }
 

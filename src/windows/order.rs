@@ -7,7 +7,7 @@
 
 use std::collections::VecDeque;
 
-use super::{Measure, Reading, Spec, better};
+use super::{Measure, Reading, Spec};
 use crate::event::{Timestamp, micros};
 
 /// Most matches a window keeps: 4 KB.
@@ -38,7 +38,7 @@ impl Order {
             Measure::Order(rules) => rules,
             _ => 0,
         };
-        let mut best = None;
+        let mut reading = Reading::nothing(at);
         let mut last_end = None;
         for &(end, _) in self.entries.range(place..) {
             if end > at.saturating_add(span) {
@@ -47,13 +47,10 @@ impl Order {
             if last_end != Some(end) {
                 last_end = Some(end);
                 let measured = self.longest_chain(end.saturating_sub(span), end, rules);
-                best = better(
-                    best,
-                    Reading { measured, end: Timestamp::from_micros(end), holds: spec.holds(measured) },
-                );
+                reading = reading.and(Reading::at(spec, measured, end));
             }
         }
-        best.unwrap_or(Reading { measured: 0.0, end: Timestamp::from_micros(at), holds: false })
+        reading
     }
 
     /// Bytes on the heap.

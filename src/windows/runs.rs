@@ -9,7 +9,7 @@ use std::ops::{AddAssign, SubAssign};
 
 use smallvec::SmallVec;
 
-use super::{Measure, Reading, Spec, better};
+use super::{Measure, Reading, Spec};
 use crate::event::{Timestamp, micros};
 
 /// Most runs of a window: 4 KB for counts. Half of them are for the window, half for what only late
@@ -102,8 +102,7 @@ impl<A: Amount> Runs<A> {
     }
 
     fn reading(&self, spec: &Spec, total: A, end: i64) -> Reading {
-        let measured = total.measured(spec.measure);
-        Reading { measured, end: Timestamp::from_micros(end), holds: spec.holds(measured) }
+        Reading::at(spec, total.measured(spec.measure), end)
     }
 
     fn rounded(&self, at: i64) -> i64 {
@@ -163,7 +162,7 @@ impl<A: Amount> Runs<A> {
         let mut start = live.partition_point(|run| run.at < rounded.saturating_sub(span));
         let mut total = A::default();
         live[start..first_end].iter().for_each(|run| total += run.amount);
-        let mut best = None;
+        let mut reading = Reading::nothing(at);
         for end in &live[first_end..] {
             if end.at > rounded.saturating_add(span) {
                 break;
@@ -173,9 +172,9 @@ impl<A: Amount> Runs<A> {
                 total -= live[start].amount;
                 start += 1;
             }
-            best = better(best, self.reading(spec, total, end.at.min(self.latest)));
+            reading = reading.and(self.reading(spec, total, end.at.min(self.latest)));
         }
-        best.unwrap_or(Reading { measured: 0.0, end: Timestamp::from_micros(at), holds: false })
+        reading
     }
 
     fn find_window(&mut self, span: i64) {
@@ -250,7 +249,7 @@ mod tests {
             "0, 100, 101 do not fit into ten seconds"
         );
         let reading = runs.observe(&spec, Timestamp::from_seconds(105), 1);
-        assert_eq!((reading.holds, reading.end), (true, Timestamp::from_seconds(105)));
+        assert_eq!((reading.holds, reading.first), (true, Timestamp::from_seconds(105)));
     }
 
     #[test]

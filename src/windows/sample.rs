@@ -6,7 +6,7 @@
 
 use smallvec::SmallVec;
 
-use super::{Measure, Reading, Spec, better};
+use super::{Measure, Reading, Spec};
 use crate::event::{Timestamp, micros};
 
 /// Most observations a window keeps: 8 KB.
@@ -65,7 +65,7 @@ impl Sample {
             Measure::Percentile(percentile) => percentile,
             _ => 50.0,
         };
-        let mut best = None;
+        let mut reading = Reading::nothing(at);
         let mut ends: SmallVec<[i64; 4]> = SmallVec::new();
         if at == latest {
             ends.push(at);
@@ -82,13 +82,10 @@ impl Sample {
             let inside = self.entries.iter().filter(|(at, ..)| (end.saturating_sub(span)..=end).contains(at));
             let mut values: Vec<f64> = inside.map(|(_, value, _)| *value).collect();
             if let Some(measured) = interpolated(&mut values, percentile) {
-                best = better(
-                    best,
-                    Reading { measured, end: Timestamp::from_micros(end), holds: spec.holds(measured) },
-                );
+                reading = reading.and(Reading::at(spec, measured, end));
             }
         }
-        best.unwrap_or(Reading { measured: 0.0, end: Timestamp::from_micros(at), holds: false })
+        reading
     }
 }
 

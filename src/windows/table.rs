@@ -368,6 +368,12 @@ pub struct SubjectSlots<'s, M> {
 }
 
 impl<M> SubjectSlots<'_, M> {
+    /// Whether the note of one of these rules' slots is such.
+    pub fn any(&self, rules: &[u16], is_such: impl Fn(&M) -> bool) -> bool {
+        let mut slots = self.subject.slots.iter().filter(|slot| rules.contains(&slot.rule));
+        slots.any(|slot| slot.memo.as_deref().is_some_and(&is_such))
+    }
+
     /// The slot of a rule, with an empty window if there is none yet.
     pub fn slot(&mut self, rule: u16, spec: &Spec, at: Timestamp) -> &mut Slot<M> {
         let idle_at = at.as_micros().saturating_add(spec.horizon());

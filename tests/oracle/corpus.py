@@ -32,6 +32,8 @@ import oracle
 MISSING = object()
 # Most ways of meeting a condition that are tried: all of them for nearly every rule, a sample for the rest.
 MAX_WAYS = 400
+# Fewest events that are made to satisfy a rule.
+MIN_EVENTS = 24
 # Most ways of meeting parts that must hold together.
 MAX_COMBINATIONS = 48
 FILLERS = ["x", "Zq/9", " ", "\n", "a b", "%", "_", "\\", "ä", "é=1&", "0", "-"]
@@ -120,12 +122,15 @@ class Corpus:
         for tree in rule.trees:
             met = self._ways(tree, True)
             missed = self._near(tree)
-            for needs in met:
+            # Where there are few ways, each is gone several times, with other fillers and other company.
+            for needs in met * max(2, MIN_EVENTS // max(1, len(met))):
                 event = self._event(needs)
+                if self.rng.random() < 0.5:
+                    event.setdefault(self.rng.choice(NOISE), self.rng.choice(OTHER_VALUES))
                 self._add(event)
                 if with_parts := self._with_parts(event):
                     self._add(with_parts)
-            for needs in self._some(missed, MAX_WAYS):
+            for needs in self._some(missed, MAX_WAYS) * max(1, MIN_EVENTS // max(1, len(missed))):
                 self._add(self._event(needs))
             for needs in self._some(met, 24):
                 event = self._event(needs)
@@ -154,6 +159,12 @@ class Corpus:
 
     def _either(self, nodes, wanted):
         ways = [way for node in nodes for way in self._ways(node, wanted)]
+        if 1 < len(nodes) <= 12:
+            # One part alone, the others coming out otherwise.
+            for place, node in enumerate(nodes):
+                others = [self.rng.choice(self._ways(other, not wanted)) for other in nodes[:place] + nodes[place + 1:]]
+                own = self.rng.choice(self._ways(node, wanted))
+                ways.append(own + [need for other in others for need in other])
         for _ in range(min(len(nodes), 6)):
             if len(nodes) > 1:
                 ways += self._together(self.rng.sample(nodes, 2), wanted)[:2]
@@ -197,9 +208,11 @@ class Corpus:
         event, texts = {}, {}
         for field, value, wanted in needs:
             if field is None:
+                free = [name for name in [*NOISE, *WEB, "f"] if name not in event] or NOISE
                 if wanted:
-                    free = [name for name in [*NOISE, *WEB, "f"] if name not in event] or NOISE
                     event[self.rng.choice(free)] = self._embedded(value)
+                elif self.rng.random() < 0.3:
+                    event[self.rng.choice(free)] = self.rng.choice(list(self._texts_near(self._embedded(value))))
             elif wanted and isinstance(value, SigmaRegularExpression) and isinstance(event.get(field), str):
                 event[field] += " " + sample(value, self.rng)
             elif wanted and isinstance(value, SigmaString):
@@ -225,7 +238,7 @@ class Corpus:
     def _filler(self):
         return self.rng.choice(FILLERS) if self.rng.random() < 0.5 else ""
 
-    def _text(self, values):
+    def _text(self, values, singles=SINGLES):
         """A text that satisfies all the patterns, if they can be put one behind the other."""
 
         def place(value):
@@ -242,7 +255,7 @@ class Corpus:
                 elif part == SpecialChars.WILDCARD_MULTI:
                     piece += self._filler()
                 else:
-                    piece += self.rng.choice(SINGLES)
+                    piece += self.rng.choice(singles)
             pieces.append(piece)
         return self.rng.choice(["", " ", "x"]).join(pieces)
 
@@ -282,7 +295,9 @@ class Corpus:
             event[field] = self.rng.choice(OTHER_VALUES)
         elif isinstance(value, SigmaString):
             text = self._text([value])
-            event[field] = self.rng.choice([text[1:], text[:-1], "x" + text, text + "x", text[::-1], "other"])
+            event[field] = self.rng.choice([self._text([value], ["", "xy"]), *self._texts_near(text)])
+        elif isinstance(value, (SigmaCompareExpression, SigmaCIDRExpression)) and self.rng.random() < 0.5:
+            self._meet(event, field, value)
         else:
             self._meet(event, field, value)
             event[field] = self._near_value(event.get(field, MISSING))
@@ -343,6 +358,14 @@ class Corpus:
             yield text[:at] + self.rng.choice("x/\\%_*?ä") + text[at + 1:]
             yield text[:at] + text[at] + text[at:]
             yield text[:at] + "\n" + text[at:]
+            yield text[:at].swapcase() + text[at:]
+            yield text[:at] + text[at:].swapcase()
+            sign = self.rng.choice([character for character in text if not character.isalnum()] or [text[0]])
+            yield text.replace(sign, "Z")
+            yield text.replace(sign, "", 1)
+        for wildcard in "*?":
+            if wildcard in text:
+                yield text.replace(wildcard, "Z")
         try:
             address = ipaddress.ip_address(text)
         except ValueError:
@@ -398,8 +421,9 @@ def sample(value, rng):
     for flag in value.flags:
         flags |= value.sigma_to_python_flags[flag]
     text = sampled(_parser.parse(str(value.regexp), flags), rng, {})
-    around = rng.random()
-    return f"x {text}" if around < 0.2 else f"{text} x" if around < 0.4 else text
+    before = rng.choice(["", "", "", "x ", "x\n"])
+    behind = rng.choice(["", "", "", " x", "\nx"])
+    return before + text + behind
 
 
 def sampled(parsed, rng, groups):
@@ -408,7 +432,7 @@ def sampled(parsed, rng, groups):
         if code in (codes.LITERAL, codes.NOT_LITERAL):
             text += chr(argument) if code == codes.LITERAL else "~"
         elif code == codes.ANY:
-            text += rng.choice("aZ0 /.")
+            text += rng.choice("aZ0 /.\n")
         elif code == codes.IN:
             text += one_of(argument, rng)
         elif code == codes.BRANCH:

@@ -108,10 +108,21 @@ def quoted(text):
 # === Rules ===
 
 
+def renamed(node):
+    """The document with `wide` for `utf16le`: pySigma knows only the alias."""
+    if isinstance(node, dict):
+        return {
+            "|".join("wide" if word == "utf16le" else word for word in key.split("|")): renamed(value)
+            for key, value in node.items()
+        }
+    return [renamed(item) for item in node] if isinstance(node, list) else node
+
+
 class Rule:
     """A detection: its name, and one SQL condition for each of the conditions it lists."""
 
     def __init__(self, document, path):
+        document = {**document, "detection": renamed(document["detection"])}
         collection = SigmaCollection.from_dicts([document], policy=TrustedPolicy)
         self.path = path
         self.sigma = collection.rules[0]

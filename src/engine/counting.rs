@@ -1,0 +1,266 @@
+//! Taking observations in: windows, readings, alerts, and findings that other rules look at.
+
+use std::sync::{Mutex, PoisonError};
+
+use rayon::prelude::*;
+
+use super::episode::{Cause, Notes, Opening, Taken};
+use super::work::{Recall, Work};
+use super::{MAX_OPEN_IN_PARTITION, Shared, Source, Transition};
+use crate::clock::NOT_COUNTED;
+use crate::event::Timestamp;
+use crate::matching::observation::Observation;
+use crate::windows::table::{PARTITIONS, Slot, SubjectSlots, Table};
+
+/// What was counted.
+#[derive(Default)]
+pub struct Counted {
+    /// Alerts that opened and ended, partition by partition.
+    pub transitions: Vec<Transition>,
+    /// Findings that opened no alert because the allowlist knows the event.
+    pub allowed: u64,
+    /// Findings that opened no alert because too many are open.
+    pub refused: u64,
+    /// Findings that opened no alert because another rule's is open about the same subject.
+    pub inhibited: u64,
+    findings: Vec<Finding>,
+}
+
+impl Counted {
+    fn add(&mut self, other: Self) {
+        self.transitions.extend(other.transitions);
+        self.findings.extend(other.findings);
+        self.allowed += other.allowed;
+        self.refused += other.refused;
+        self.inhibited += other.inhibited;
+    }
+}
+
+/// An observation in the order in which it is counted.
+#[derive(Clone, Copy)]
+struct Next<'w> {
+    at: i64,
+    /// Place of the work among those counted.
+    work: usize,
+    observation: &'w Observation,
+    cause: Option<Cause>,
+}
+
+/// A finding that other rules look at.
+#[derive(Clone, Copy)]
+struct Finding {
+    at: i64,
+    work: usize,
+    record: u32,
+    cause: Cause,
+}
+
+/// An observation for a window over findings, or for one that looks at events beside findings.
+struct Chained {
+    at: i64,
+    work: usize,
+    observation: Observation,
+    cause: Option<Cause>,
+}
+
+/// Everything that counting needs.
+pub struct Counting<'e> {
+    /// What is shared by all workers.
+    pub shared: &'e Shared,
+    /// All sources.
+    pub sources: &'e [Source],
+    /// All windows.
+    pub table: &'e Table<Notes>,
+    /// How many alerts are open, by partition.
+    pub open: &'e [Mutex<usize>],
+    /// What is counted, in the order of the input.
+    pub works: &'e [Work],
+    /// Up to which time.
+    pub until: i64,
+    /// Whether observations of several sources are put in the order of time.
+    pub is_merged: bool,
+}
+
+impl Counting<'_> {
+    /// Counts everything that is due, on all workers of the pool this is called in.
+    pub fn run(&self) -> Counted {
+        let counted: Vec<Counted> =
+            (0..PARTITIONS).into_par_iter().map(|partition| self.count_partition(partition)).collect();
+        let mut all = Counted::default();
+        counted.into_iter().for_each(|counted| all.add(counted));
+        for level in 2..=self.shared.plan.levels() {
+            self.chain(level, &mut all);
+        }
+        all
+    }
+
+    fn is_due(&self, at: i64) -> bool {
+        at != NOT_COUNTED && at <= self.until
+    }
+
+    fn count_partition(&self, partition: usize) -> Counted {
+        let count = self.works.iter().map(|work| work.observations(partition).len()).sum();
+        let mut order: Vec<Next<'_>> = Vec::with_capacity(count);
+        for (place, work) in self.works.iter().enumerate() {
+            order.extend(work.observations(partition).filter_map(|observation| {
+                let at = work.times[observation.record as usize];
+                self.is_due(at).then_some(Next { at, work: place, observation, cause: None })
+            }));
+        }
+        if self.is_merged {
+            // Stable: what has the same time stays in the order of the sources and of their lines.
+            order.sort_by_key(|next| next.at);
+        }
+        let mut counted = Counted::default();
+        self.count_in_order(partition, &order, &mut counted);
+        self.sweep(partition, &mut counted);
+        counted
+    }
+
+    /// Counts observations of one partition, in the order given.
+    fn count_in_order(&self, number: usize, order: &[Next<'_>], counted: &mut Counted) {
+        let mut partition = self.table.partition(number);
+        let mut open = self.open[number].lock().unwrap_or_else(PoisonError::into_inner);
+        let mut rest = order;
+        while let Some(first) = rest.first() {
+            // Observations about one subject that follow one another need one lookup.
+            let same = rest.iter().take_while(|next| next.observation.key == first.observation.key).count();
+            let (these, more) = rest.split_at(same);
+            rest = more;
+            let latest = these.iter().map(|next| next.at).max().unwrap_or(first.at);
+            let mut removed = Vec::new();
+            let subject_at = Timestamp::from_micros(latest);
+            partition.with_subject(
+                first.observation.key,
+                subject_at,
+                &mut |slot| removed.push(slot),
+                |slots| {
+                    for next in these {
+                        self.count_one(next, slots, &mut open, counted);
+                    }
+                },
+            );
+            removed.into_iter().for_each(|slot| resolve_removed(slot, &mut open, counted));
+        }
+    }
+
+    fn count_one(
+        &self,
+        next: &Next<'_>,
+        slots: &mut SubjectSlots<'_, Notes>,
+        open: &mut usize,
+        counted: &mut Counted,
+    ) {
+        let at = Timestamp::from_micros(next.at);
+        let record = next.observation.record;
+        let tap = self.shared.plan.tap(next.observation.tap);
+        let planned = &self.shared.plan.windows[usize::from(tap.window)];
+        let is_inhibited = !planned.inhibited_by.is_empty()
+            && slots.any(&planned.inhibited_by, |notes| notes.is_open_at(at));
+        let slot = slots.slot(tap.window, &planned.spec, at);
+        let reading = slot.window.observe(&planned.spec, at, next.observation.observed);
+        if reading.holds && planned.feeds {
+            let cause = Cause { window: tap.window, observed: reading.measured };
+            counted.findings.push(Finding { at: next.at, work: next.work, record, cause });
+        }
+        if !planned.reported {
+            return;
+        }
+        let work = &self.works[next.work];
+        let source = &self.sources[work.chunk.source];
+        let taken = Taken { shared: self.shared, source, tap, at, work, record, cause: next.cause };
+        let opening = match *open < MAX_OPEN_IN_PARTITION {
+            _ if is_inhibited => Opening::Inhibited,
+            true => Opening::Allowed,
+            false => Opening::Refused,
+        };
+        let outcome = taken.judge(slot, reading, opening);
+        if let Some(alert) = outcome.resolved {
+            *open = open.saturating_sub(1);
+            counted.transitions.push(Transition::Resolved(alert));
+        }
+        if let Some(alert) = outcome.opened {
+            *open += 1;
+            counted.transitions.push(Transition::Opened(alert));
+        }
+        counted.allowed += u64::from(outcome.allowed);
+        counted.refused += u64::from(outcome.refused);
+        counted.inhibited += u64::from(outcome.inhibited);
+    }
+
+    fn sweep(&self, number: usize, counted: &mut Counted) {
+        let mut partition = self.table.partition(number);
+        let mut open = self.open[number].lock().unwrap_or_else(PoisonError::into_inner);
+        partition.sweep(&mut |slot| resolve_removed(slot, &mut open, counted));
+    }
+
+    /// Takes findings to the windows of a level that look at them, with the matches that go there directly.
+    fn chain(&self, level: usize, all: &mut Counted) {
+        let mut chained: Vec<Chained> = Vec::new();
+        for (place, work) in self.works.iter().enumerate() {
+            chained.extend(work.later.iter().filter_map(|observation| {
+                let at = work.times[observation.record as usize];
+                let is_due = self.is_due(at) && self.shared.plan.tap(observation.tap).level == level;
+                is_due.then_some(Chained { at, work: place, observation: *observation, cause: None })
+            }));
+        }
+        chained.par_extend(
+            all.findings
+                .par_iter()
+                .map_init(
+                    || Recall::new(self.shared),
+                    |recall, finding| self.observe_finding(recall, finding, level),
+                )
+                .flatten_iter(),
+        );
+        if chained.is_empty() {
+            return;
+        }
+        chained.par_sort_by_key(|next| (next.at, next.work, next.observation.record, next.observation.tap));
+        let mut by_partition: Vec<Vec<Next<'_>>> = vec![Vec::new(); PARTITIONS];
+        for Chained { at, work, observation, cause } in &chained {
+            let next = Next { at: *at, work: *work, observation, cause: *cause };
+            by_partition[observation.key.partition()].push(next);
+        }
+        let counted: Vec<Counted> = by_partition
+            .par_iter()
+            .enumerate()
+            .map(|(partition, order)| {
+                let mut counted = Counted::default();
+                if !order.is_empty() {
+                    self.count_in_order(partition, order, &mut counted);
+                }
+                counted
+            })
+            .collect();
+        counted.into_iter().for_each(|counted| all.add(counted));
+    }
+
+    /// What windows of a level observe of a finding: its event, once more.
+    fn observe_finding(&self, recall: &mut Recall<'_>, finding: &Finding, level: usize) -> Vec<Chained> {
+        let plan = &self.shared.plan;
+        let taps = plan.taps_of(plan.windows[usize::from(finding.cause.window)].rule);
+        if !taps.iter().any(|tap| plan.tap(*tap).level == level) {
+            return Vec::new();
+        }
+        let work = &self.works[finding.work];
+        let source = &self.sources[work.chunk.source];
+        let event = recall.event(work, source, finding.record);
+        let due = taps.iter().filter(|tap| plan.tap(**tap).level == level);
+        due.filter_map(|&number| {
+            let tap = plan.tap(number);
+            let key = plan.key(tap, source.tenant_key, &event).ok()?;
+            let observed = plan.observed(tap, &event).ok()?;
+            let observation = Observation { key, observed, record: finding.record, tap: number };
+            Some(Chained { at: finding.at, work: finding.work, observation, cause: Some(finding.cause) })
+        })
+        .collect()
+    }
+}
+
+fn resolve_removed(slot: Slot<Notes>, open: &mut usize, counted: &mut Counted) {
+    if let Some(alert) = slot.memo.and_then(|mut notes| notes.close()) {
+        *open = open.saturating_sub(1);
+        counted.transitions.push(Transition::Resolved(alert));
+    }
+}

@@ -1,0 +1,188 @@
+//! The program as a person or a script meets it.
+
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+fn watchbell(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_watchbell")).args(arguments).stdin(Stdio::null()).output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// Twelve failed logins in a minute, and an innocent.
+fn attack() -> String {
+    let mut log = String::new();
+    for second in 0..12 {
+        log.push_str(&format!(
+            "203.0.113.7 - - [10/Oct/2026:13:55:{second:02} +0000] \"POST /login HTTP/1.1\" 401 12 \"-\" \"curl/8\"\n"
+        ));
+    }
+    log.push_str(
+        "198.51.100.1 - - [10/Oct/2026:13:56:00 +0000] \"GET / HTTP/1.1\" 200 500 \"-\" \"Mozilla/5.0\"\n",
+    );
+    log
+}
+
+fn write(directory: &Path, name: &str, content: &str) -> String {
+    let path = directory.join(name);
+    std::fs::write(&path, content).unwrap();
+    path.display().to_string()
+}
+
+#[test]
+fn replay_prints_one_object_a_line_with_what_a_program_needs() {
+    let directory = tempfile::tempdir().unwrap();
+    let log = write(directory.path(), "access.log", &attack());
+    let output = watchbell(&["replay", "--output", "ndjson", &log]);
+    assert!(output.status.success());
+    let alerts: Vec<serde_json::Value> =
+        text(&output.stdout).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let alert = alerts.iter().find(|alert| alert["rule"]["name"] == "brute_force_by_address").unwrap();
+    assert_eq!(alert["subject"]["source.ip"], "203.0.113.7");
+    assert_eq!(alert["severity"], "high");
+    for key in ["id", "rule", "opened_at", "last_seen_at", "resolved_at", "observed", "condition", "evidence"]
+    {
+        assert!(alert.get(key).is_some(), "{key}");
+    }
+    assert!(alert["evidence"]["samples"][0]["line"].is_u64());
+    assert!(alert["resolved_at"].is_null(), "it is still open when the log ends");
+}
+
+#[test]
+fn replay_reads_standard_input_and_sums_up_what_it_could_not_read() {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_watchbell"))
+        .args(["replay", "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(attack().as_bytes()).unwrap();
+    stdin.write_all(b"not a log line\n\xff\xfe\n").unwrap();
+    drop(stdin);
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success());
+    let summary = text(&output.stdout);
+    assert!(summary.contains("brute_force_by_address"), "{summary}");
+    assert!(summary.contains("2 lines could not be read"), "{summary}");
+    assert!(summary.contains("stdin:14"), "{summary}");
+}
+
+#[test]
+fn bad_use_ends_with_2_and_says_what_to_do() {
+    let directory = tempfile::tempdir().unwrap();
+    let prose = write(directory.path(), "prose.txt", "This is no log.\nNor is this.\n");
+    let config = write(directory.path(), "bad.toml", "[decode]\nlogin = 1\n");
+    let log = write(directory.path(), "access.log", &attack());
+    for (arguments, said) in [
+        (vec!["replay"], "<FILE>"),
+        (vec!["replay", "/no/such/file"], "/no/such/file"),
+        (vec!["replay", prose.as_str()], "--format"),
+        (vec!["replay", "--format", "nonsense", log.as_str()], "combined"),
+        (vec!["replay", "--config", config.as_str(), log.as_str()], "unknown field `login`"),
+        (vec!["replay", "--min-severity", "dire", log.as_str()], "informational"),
+        (vec!["rules", "check", "/no/such/directory"], "/no/such/directory"),
+    ] {
+        let output = watchbell(&arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        let errors = text(&output.stderr);
+        assert!(errors.contains(said), "{arguments:?} must mention {said}: {errors}");
+    }
+}
+
+#[test]
+fn rules_check_tells_every_fault_and_ends_with_1() {
+    let directory = tempfile::tempdir().unwrap();
+    write(
+        directory.path(),
+        "one.yml",
+        "title: A\nlogsource: {category: webserver}\ndetection:\n  s:\n    cs-method|contians: x\n  condition: s\n",
+    );
+    write(
+        directory.path(),
+        "two.yml",
+        "title: B\nlogsource: {category: webserver}\ndetection:\n  s: {cs-method: GET}\n  condition: s and t\n",
+    );
+    write(
+        directory.path(),
+        "three.yml",
+        "title: C\nlogsource: {category: webserver}\ndetection: {s: {a: b}, condition: s}\n",
+    );
+    let output = watchbell(&["rules", "check", &directory.path().display().to_string()]);
+    assert_eq!(output.status.code(), Some(1));
+    let faults = text(&output.stdout);
+    assert!(
+        faults.contains("one.yml:5: detection.s.cs-method|contians: expected one of the modifiers"),
+        "{faults}"
+    );
+    assert!(
+        faults.contains("two.yml:5: detection.condition: expected one of the searches s, not 't'"),
+        "{faults}"
+    );
+    assert!(text(&output.stderr).contains("1 rules are fine, 2 faults"));
+}
+
+#[test]
+fn the_built_in_rules_are_fine_and_pass_their_tests() {
+    let output = watchbell(&["rules", "check"]);
+    assert!(output.status.success(), "{}", text(&output.stdout));
+    let output = watchbell(&["rules", "test"]);
+    assert!(output.status.success(), "{}", text(&output.stdout));
+}
+
+#[test]
+fn rules_match_prints_id_or_name_and_line() {
+    let directory = tempfile::tempdir().unwrap();
+    let rules = write(
+        directory.path(),
+        "r.yml",
+        "title: A\nid: 0b0f9a35-0f0c-4a3b-9d5c-000000000001\nlogsource: {category: webserver}\ndetection: {s: {cs-method: POST}, condition: s}\n\
+         ---\ntitle: B\nname: b\nlogsource: {category: proxy}\ndetection: {s: {'c-uri|endswith': '.exe'}, condition: s}\n",
+    );
+    let events = write(
+        directory.path(),
+        "events.jsonl",
+        "{\"cs-method\":\"post\"}\n{\"c-uri\":\"http://a/b.EXE\",\"cs-method\":\"GET\"}\n\n{\"cs-method\":\"POST\",\"c-uri\":\"x.exe\"}\n",
+    );
+    let output = watchbell(&["rules", "match", "--rules", &rules, &events]);
+    assert!(output.status.success());
+    assert_eq!(
+        text(&output.stdout),
+        "{\"rule\":\"0b0f9a35-0f0c-4a3b-9d5c-000000000001\",\"line\":1}\n{\"rule\":\"b\",\"line\":2}\n\
+         {\"rule\":\"0b0f9a35-0f0c-4a3b-9d5c-000000000001\",\"line\":4}\n{\"rule\":\"b\",\"line\":4}\n"
+    );
+    let log = write(directory.path(), "access.log", &attack());
+    let output = watchbell(&["rules", "match", "--rules", &rules, &log]);
+    assert_eq!(text(&output.stdout).lines().count(), 12, "a web server's log is no proxy's");
+}
+
+#[test]
+fn an_invalid_rule_does_not_keep_the_others_from_working() {
+    let directory = tempfile::tempdir().unwrap();
+    write(directory.path(), "bad.yml", "title: bad\n");
+    let log = write(directory.path(), "access.log", &attack());
+    let output = watchbell(&[
+        "replay",
+        "--rules",
+        &directory.path().display().to_string(),
+        "--output",
+        "ndjson",
+        &log,
+    ]);
+    assert!(output.status.success());
+    assert!(text(&output.stderr).contains("rule refused"), "{}", text(&output.stderr));
+    assert!(text(&output.stdout).contains("brute_force_by_address"));
+}
+
+#[test]
+fn the_public_rules_load_unmodified() {
+    let Ok(samples) = std::env::var("WATCHBELL_SAMPLES") else {
+        eprintln!("skipped: WATCHBELL_SAMPLES does not point at the folder with public rules");
+        return;
+    };
+    let output = watchbell(&["rules", "check", &format!("{samples}/sigma")]);
+    assert!(output.status.success(), "{}", text(&output.stdout));
+}

@@ -1,0 +1,7 @@
+//! Everything that is tested through the public interface: one binary, so that it links once.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
+
+mod architecture;
+mod command_line;
+mod engine;
