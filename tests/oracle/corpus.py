@@ -33,7 +33,7 @@ MISSING = object()
 # Most ways of meeting a condition that are tried: all of them for nearly every rule, a sample for the rest.
 MAX_WAYS = 400
 # Fewest events that are made to satisfy a rule.
-MIN_EVENTS = 24
+MIN_EVENTS = 40
 # Most ways of meeting parts that must hold together.
 MAX_COMBINATIONS = 48
 FILLERS = ["x", "Zq/9", " ", "\n", "a b", "%", "_", "\\", "ä", "é=1&", "0", "-"]
@@ -132,7 +132,7 @@ class Corpus:
                     self._add(with_parts)
             for needs in self._some(missed, MAX_WAYS) * max(1, MIN_EVENTS // max(1, len(missed))):
                 self._add(self._event(needs))
-            for needs in self._some(met, 24):
+            for needs in self._some(met, 24) + self._some(missed, 12):
                 event = self._event(needs)
                 for changed in self._changes(event):
                     self._add(changed)
@@ -167,7 +167,8 @@ class Corpus:
                 ways.append(own + [need for other in others for need in other])
         for _ in range(min(len(nodes), 6)):
             if len(nodes) > 1:
-                ways += self._together(self.rng.sample(nodes, 2), wanted)[:2]
+                both = self._together(self.rng.sample(nodes, 2), wanted)[:2]
+                ways += [way for way in both if not is_contradictory(way)]
         return self._some(ways, MAX_WAYS)
 
     def _together(self, nodes, wanted):
@@ -296,7 +297,9 @@ class Corpus:
         elif isinstance(value, SigmaString):
             text = self._text([value])
             event[field] = self.rng.choice([self._text([value], ["", "xy"]), *self._texts_near(text)])
-        elif isinstance(value, (SigmaCompareExpression, SigmaCIDRExpression)) and self.rng.random() < 0.5:
+        elif isinstance(value, SigmaCIDRExpression):
+            event[field] = str(self._address_beside(ipaddress.ip_network(value.cidr)))
+        elif isinstance(value, SigmaCompareExpression) and self.rng.random() < 0.5:
             self._meet(event, field, value)
         else:
             self._meet(event, field, value)
@@ -306,6 +309,12 @@ class Corpus:
         first, last = int(network[0]), int(network[-1])
         number = self.rng.choice([first, last, self.rng.randint(first, last)])
         return type(network[0])(number)
+
+    def _address_beside(self, network):
+        """An address in or beside the network."""
+        size, number = network.num_addresses, int(self._address(network))
+        number = self.rng.choice([number, int(network[0]) - 1, int(network[-1]) + 1, number - size, number + size])
+        return type(network[0])(number % 2 ** network.max_prefixlen)
 
     def _number(self, number):
         near = self.rng.choice([number, number + 1, number - 1, number + 0.5, number * 10])
@@ -384,6 +393,16 @@ class Corpus:
         if isinstance(value, str):
             return self.rng.choice(list(self._texts_near(value)))
         return self.rng.choice(OTHER_VALUES)
+
+
+def is_contradictory(needs):
+    """Whether a field is to be two texts at a time."""
+    whole = [
+        field
+        for field, value, wanted in needs
+        if wanted and isinstance(value, SigmaString) and field is not None and not value.contains_special()
+    ]
+    return len(whole) > len(set(whole))
 
 
 def expanded(value):

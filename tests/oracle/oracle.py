@@ -170,12 +170,22 @@ def flattened(event, prefix=""):
             yield prefix + name, value
 
 
+def canonical_name(name):
+    """One name for all names of a field."""
+    return SAME_FIELD.get(name, [name])[0]
+
+
+def canonical(event):
+    """Name and value of each field, by one name for each field."""
+    for name, value in flattened(event):
+        yield canonical_name(name), value
+
+
+@functools.lru_cache(1 << 14)
 def fold(text):
-    """Case folding, character by character: those that fold to several characters keep their number."""
-    return "".join(f if len(f := character.casefold()) == 1 else character.lower() for character in text)
-
-
-fold = functools.lru_cache(1 << 14)(fold)
+    """Case folding of each character by itself: one that folds to several stays one, in lower case."""
+    folded = ((character, character.casefold()) for character in text)
+    return "".join(one if len(one) == 1 else character.lower() for character, one in folded)
 
 
 @functools.lru_cache(1 << 16)
