@@ -53,6 +53,8 @@ pub struct Replayed {
     pub formats: Vec<(PathBuf, Format)>,
     /// Bytes read, after decompression.
     pub bytes: u64,
+    /// Files that could be read only in part. What was read of them is in the alerts.
+    pub broken: Vec<ReplayError>,
 }
 
 /// Bytes of the files that were read so far, before decompression; for a progress bar.
@@ -80,6 +82,8 @@ struct Input {
     sample: Vec<u8>,
     /// Memory to read into.
     spare: Option<Receiver<String>>,
+    /// Why reading cannot go on after what was read last.
+    failure: Option<io::Error>,
 }
 
 /// Reads logs through the engine and gives all alerts.
@@ -100,13 +104,17 @@ pub fn replay(
     logs.sort_by(|left, right| (left.start, &left.path).cmp(&(right.start, &right.path)));
     let mut alerts = Alerts::default();
     let mut bytes = 0;
+    let mut broken = Vec::new();
     let is_merged = logs.len() > 1;
     while let Some(index) = furthest_behind(engine, &logs) {
         let log = &mut logs[index];
         while let (Some(used), Some(text)) = (&log.used, engine.spare_text()) {
             let _ = used.send(text);
         }
-        let chunks = log.next_chunks()?;
+        let chunks = log.next_chunks().unwrap_or_else(|error| {
+            broken.push(error);
+            Vec::new()
+        });
         bytes += chunks.iter().map(|chunk| chunk.text.len() as u64).sum::<u64>();
         let until = if is_merged {
             engine.read(chunks);
@@ -120,7 +128,7 @@ pub fn replay(
     let (transitions, open) = engine.finish();
     alerts.take(transitions);
     let formats = logs.into_iter().map(|log| (log.path, log.format)).collect();
-    Ok(Replayed { alerts: alerts.finish(open), formats, bytes })
+    Ok(Replayed { alerts: alerts.finish(open), formats, bytes, broken })
 }
 
 const LAST: Timestamp = Timestamp::from_micros(i64::MAX);
@@ -225,7 +233,10 @@ impl Log {
         });
         let batch = match batches.recv() {
             Ok(Ok(batch)) => batch,
-            Ok(Err(error)) => return Err(ReplayError::Io { path: self.path.clone(), error }),
+            Ok(Err(error)) => {
+                self.is_done = true;
+                return Err(ReplayError::Io { path: self.path.clone(), error });
+            }
             Err(_) => {
                 self.is_done = true;
                 return Ok(Vec::new());
@@ -252,7 +263,12 @@ impl Log {
 impl Input {
     fn open(path: &Path, progress: &Progress) -> io::Result<Self> {
         if path == Path::new("-") {
-            return Ok(Self { reader: Box::new(io::stdin()), sample: Vec::new(), spare: None });
+            return Ok(Self {
+                reader: Box::new(io::stdin()),
+                sample: Vec::new(),
+                spare: None,
+                failure: None,
+            });
         }
         let mut file = Counted { inner: File::open(path)?, progress: Arc::clone(progress) };
         let mut magic = Vec::new();
@@ -263,15 +279,19 @@ impl Input {
                 reader: Box::new(flate2::read::MultiGzDecoder::new(compressed)),
                 sample: Vec::new(),
                 spare: None,
+                failure: None,
             });
         }
-        Ok(Self { reader: Box::new(file), sample: magic, spare: None })
+        Ok(Self { reader: Box::new(file), sample: magic, spare: None, failure: None })
     }
 
     fn fill_sample(&mut self) -> io::Result<()> {
         let missing = SAMPLE_BYTES - self.sample.len();
-        self.reader.by_ref().take(missing as u64).read_to_end(&mut self.sample)?;
-        Ok(())
+        match self.reader.by_ref().take(missing as u64).read_to_end(&mut self.sample) {
+            // Reading on will fail again, and be told then; what there is can be read.
+            Err(_) if !self.sample.is_empty() => Ok(()),
+            result => result.map(|_| ()),
+        }
     }
 
     /// Sends the lines in batches until the end, an error, or nobody listens any more.
@@ -300,6 +320,9 @@ impl Input {
     /// The next chunk: whole lines, but for the last line of the log. Of a line that is longer than a chunk, only the
     /// start is given, which the decoder then refuses as too long.
     fn next_chunk(&mut self, rest: &mut Vec<u8>, is_skipping: &mut bool) -> io::Result<Option<String>> {
+        if let Some(error) = self.failure.take() {
+            return Err(error);
+        }
         loop {
             let spare = self.spare.as_ref().and_then(|spare| spare.try_recv().ok());
             let mut buffer = spare.map_or_else(|| Vec::with_capacity(CHUNK_BYTES + 1), String::into_bytes);
@@ -307,8 +330,18 @@ impl Input {
             buffer.append(rest);
             while buffer.len() < CHUNK_BYTES {
                 let missing = CHUNK_BYTES - buffer.len();
-                if self.reader.by_ref().take(missing as u64).read_to_end(&mut buffer)? == 0 {
-                    break;
+                match self.reader.by_ref().take(missing as u64).read_to_end(&mut buffer) {
+                    Ok(0) => break,
+                    Ok(_) => {}
+                    // The lines before the place where the file breaks off are good.
+                    Err(error) => match memchr::memrchr(b'\n', &buffer) {
+                        Some(end) if !*is_skipping => {
+                            buffer.truncate(end + 1);
+                            self.failure = Some(error);
+                            break;
+                        }
+                        _ => return Err(error),
+                    },
                 }
             }
             if buffer.is_empty() {

@@ -102,7 +102,10 @@ impl Replay {
                 out.flush()?;
             }
         }
-        Ok(ExitCode::SUCCESS)
+        for error in &replayed.broken {
+            eprintln!("watchbell: {error}; what is before that was read");
+        }
+        Ok(if replayed.broken.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(2) })
     }
 }
 

@@ -41,8 +41,14 @@ const COMPARED: usize = 16;
 /// have to stay the table is over its limit until the next observation tries again.
 const MAX_LOOKED_AT: usize = 64;
 
-/// Memory beside the entry itself: the map's control byte and spare room, and the key in a queue.
-const OVERHEAD_BYTES: usize = 40;
+/// Memory of a subject beside what its windows have on the heap: the entry, of which a map that has just grown has
+/// nearly two for each that is taken, one and a half on average; and the key in a queue, likewise.
+const fn entry_bytes<M>() -> u64 {
+    ((size_of::<(Key, Subject<M>)>() + 1 + size_of::<Key>()) * 3 / 2) as u64
+}
+
+/// What the allocator keeps beside each block.
+const BLOCK_BYTES: usize = 16;
 
 /// A keyed hash of what observations are grouped by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -190,7 +196,7 @@ impl<M: Memo> Partition<'_, M> {
         work: impl FnOnce(&mut SubjectSlots<'_, M>) -> R,
     ) -> R {
         self.queues.now = self.queues.now.max(at.as_micros());
-        let entry_bytes = (size_of::<(Key, Subject<M>)>() + OVERHEAD_BYTES) as u64;
+        let entry_bytes = entry_bytes::<M>();
         let mut is_new = false;
         let mut subject = self.table.subjects.entry(key).or_insert_with(|| {
             is_new = true;
@@ -266,7 +272,7 @@ impl<M: Memo> Partition<'_, M> {
         let counts = &mut self.queues.counts;
         counts.subjects -= 1;
         counts.bytes -=
-            (size_of::<(Key, Subject<M>)>() + OVERHEAD_BYTES) as u64 + u64::from(subject.heap_bytes);
+            entry_bytes::<M>() + u64::from(subject.heap_bytes);
         subject.slots.into_iter().for_each(removed);
     }
 
@@ -354,12 +360,17 @@ impl<M: Memo> Subject<M> {
     }
 
     fn heap_bytes(&self) -> usize {
-        let spilled = if self.slots.spilled() { self.slots.capacity() * size_of::<Slot<M>>() } else { 0 };
-        self.slots.iter().fold(spilled, |bytes, slot| {
-            let memo = slot.memo.as_ref().map_or(0, |memo| size_of::<M>() + memo.heap_bytes());
-            bytes + slot.window.heap_bytes() + memo
+        let slots = if self.slots.spilled() { block(self.slots.capacity() * size_of::<Slot<M>>()) } else { 0 };
+        self.slots.iter().fold(slots, |bytes, slot| {
+            let memo = slot.memo.as_ref().map_or(0, |memo| block(size_of::<M>()) + memo.heap_bytes());
+            bytes + block(slot.window.heap_bytes()) + memo
         })
     }
+}
+
+/// The memory that a block of this many bytes takes.
+const fn block(bytes: usize) -> usize {
+    if bytes == 0 { 0 } else { bytes + BLOCK_BYTES }
 }
 
 /// The slots of the subject that is being worked on.

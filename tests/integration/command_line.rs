@@ -186,3 +186,30 @@ fn the_public_rules_load_unmodified() {
     let output = watchbell(&["rules", "check", &format!("{samples}/sigma")]);
     assert!(output.status.success(), "{}", text(&output.stdout));
 }
+
+#[test]
+fn the_configuration_in_the_readme_is_one() {
+    let readme = std::fs::read_to_string("README.md").unwrap();
+    let example = readme.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let config = write(directory.path(), "watchbell.toml", example);
+    let log = write(directory.path(), "access.log", &attack());
+    let output = watchbell(&["replay", "--config", &config, &log]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+}
+
+#[test]
+fn of_a_file_that_breaks_off_the_good_part_is_read() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::none());
+    encoder.write_all(attack().as_bytes()).unwrap();
+    encoder.write_all("x".repeat(100_000).as_bytes()).unwrap();
+    let mut packed = encoder.finish().unwrap();
+    packed.truncate(packed.len() / 2);
+    let path = directory.path().join("access.log.gz");
+    std::fs::write(&path, packed).unwrap();
+    let output = watchbell(&["replay", "--output", "ndjson", &path.display().to_string()]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stdout).contains("brute_force_by_address"), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("access.log.gz"), "{}", text(&output.stderr));
+}

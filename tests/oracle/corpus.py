@@ -85,7 +85,9 @@ class Corpus:
 
     def _add(self, event):
         """Adds the event, unless it is there already, now and then in another form that means the same."""
-        event = dict(event)
+        # Two names of one field would be two values for one field.
+        event = {oracle.canonical_name(name): (name, value) for name, value in event.items()}
+        event = dict(event.values())
         if self.rng.random() < 0.1:
             event = {self._alias(name): value for name, value in event.items()}
         if self.rng.random() < 0.5:

@@ -53,8 +53,9 @@ def main():
     events = corpus.events
     lines = [json.dumps(event, ensure_ascii=False) for event in events]
     beyond_ascii = sum(not line.isascii() for line in lines)
-    made = f"{corpus.from_rules} made for rules, {len(events) - corpus.from_rules} mixtures, {beyond_ascii} beyond ASCII"
-    print(f"events: {len(events)} ({made})")
+    mixtures = len(events) - corpus.from_rules
+    print(f"events: {len(events)} ({corpus.from_rules} made for rules, {mixtures} mixtures)")
+    print(f"events beyond ASCII: {beyond_ascii}")
     if arguments.keep:
         arguments.keep.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
 
@@ -197,8 +198,8 @@ def report(differences, theirs, lines):
     for (rule, number), runs in ordered[:MAX_PRINTED]:
         matches = number in theirs[rule.name]
         other, watchbell = ("matches", "does not match") if matches else ("does not match", "matches")
-        when = " and ".join(runs)
-        print(f"DIFFERENCE {rule.name} ({rule.path}), {when}: watchbell: {watchbell}; oracle: {other}; {lines[number - 1]}")
+        verdicts = f"watchbell {watchbell} ({' and '.join(runs)}), the oracle {other}"
+        print(f"DIFFERENCE {rule.name} ({rule.path}): {verdicts}: {lines[number - 1]}")
     if len(ordered) > MAX_PRINTED:
         print(f"... and {len(ordered) - MAX_PRINTED} more")
     if ordered:

@@ -239,18 +239,18 @@ def in_network(value, network):
 @functools.lru_cache(1 << 16)
 def like_pattern(pattern, escape):
     """A LIKE pattern as a test of folded text."""
+    star = SpecialChars.WILDCARD_MULTI
     parts, literal, characters = [], [], iter(pattern)
     for character in characters:
         if character == escape:
             literal.append(next(characters))
         elif character in "%_":
-            parts += ["".join(literal), SpecialChars.WILDCARD_MULTI if character == "%" else SpecialChars.WILDCARD_SINGLE]
+            parts += ["".join(literal), star if character == "%" else SpecialChars.WILDCARD_SINGLE]
             literal = []
         else:
             literal.append(character)
     parts.append("".join(literal))
     parts = [fold(part) if isinstance(part, str) else part for part in parts if part != ""]
-    star = SpecialChars.WILDCARD_MULTI
     if len(parts) == 3 and parts[0] == parts[2] == star and isinstance(parts[1], str):
         return lambda text: parts[1] in text
     regex = "".join(
@@ -289,10 +289,10 @@ class Table:
         if unicode:
             self.connection.create_function("like", 3, like, deterministic=True)
             self.connection.create_collation("NOCASE", nocase)
-        columns = [*self.fields, RAW, EACH, PRESENT]
-        names = ", ".join(f'"{name}" TEXT' for name in columns)
-        self.connection.execute(f"CREATE TABLE logs ({names})")
-        self.insert = f"INSERT INTO logs (rowid, {', '.join(f'{chr(34)}{c}{chr(34)}' for c in columns)}) VALUES (?{', ?' * len(columns)})"
+        columns = [f'"{name}"' for name in [*self.fields, RAW, EACH, PRESENT]]
+        self.connection.execute(f"CREATE TABLE logs ({', '.join(f'{column} TEXT' for column in columns)})")
+        places = ", ".join("?" * (1 + len(columns)))
+        self.insert = f"INSERT INTO logs (rowid, {', '.join(columns)}) VALUES ({places})"
 
     def add(self, numbered_events):
         """Adds events, each with its number."""
