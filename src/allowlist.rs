@@ -11,7 +11,7 @@ use serde::Deserialize;
 use crate::event::{Event, Timestamp, field};
 use crate::rules::Rule;
 use crate::rules::detection::network;
-use crate::rules::pattern::Pattern;
+use crate::rules::pattern::{Pattern, fold_case};
 
 /// An entry as the configuration has it.
 #[derive(Clone, Debug, Deserialize)]
@@ -89,8 +89,7 @@ impl Entry {
         if empty {
             return Err("networks, users, agents or paths".to_owned());
         }
-        let patterns =
-            |texts: &[String]| texts.iter().map(|text| Pattern::parse(text).to_lowercase()).collect();
+        let patterns = |texts: &[String]| texts.iter().map(|text| Pattern::parse(text).fold_case()).collect();
         let expires_at =
             match &entry.expires_at {
                 None => None,
@@ -135,7 +134,7 @@ fn one_matches(patterns: &[Pattern], text: Option<&str>) -> bool {
     if patterns.is_empty() {
         return true;
     }
-    let Some(text) = text.map(str::to_lowercase) else { return false };
+    let Some(text) = text.map(fold_case) else { return false };
     patterns.iter().any(|pattern| pattern.matches(&text))
 }
 

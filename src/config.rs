@@ -19,8 +19,8 @@ pub struct Config {
     pub allowlist: Vec<EntryConfig>,
     /// How far clocks are believed: `[clock]`.
     pub clock: ClockConfig,
-    /// Memory of windows: `[windows]`.
-    pub windows: WindowsConfig,
+    /// How much memory may be taken: `[memory]`.
+    pub memory: MemoryConfig,
 }
 
 /// How far clocks are believed.
@@ -50,17 +50,32 @@ impl ClockConfig {
     }
 }
 
-/// Memory of windows.
+/// How much memory may be taken.
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct WindowsConfig {
-    /// Most memory that windows may take, in mebibytes.
+pub struct MemoryConfig {
+    /// Most memory that the process takes, in mebibytes, about: what it needs itself, and the windows.
+    ///
+    /// When the windows have no more, what was seen least is evicted, and counted.
     pub max_mebibytes: u64,
 }
 
-impl Default for WindowsConfig {
+/// What the process takes beside the windows: rules, buffers and caches of two workers.
+const BESIDE_WINDOWS_MEBIBYTES: u64 = 120;
+
+/// Less memory for windows than this is no use.
+const MIN_WINDOWS_MEBIBYTES: u64 = 16;
+
+impl Default for MemoryConfig {
     fn default() -> Self {
         Self { max_mebibytes: 256 }
+    }
+}
+
+impl MemoryConfig {
+    /// The memory that is left for windows, in bytes.
+    pub fn window_bytes(self) -> u64 {
+        self.max_mebibytes.saturating_sub(BESIDE_WINDOWS_MEBIBYTES).max(MIN_WINDOWS_MEBIBYTES) << 20
     }
 }
 

@@ -18,7 +18,7 @@ use crate::engine::{Engine, Transition};
 use crate::event::{Event, Schema, Timestamp};
 
 /// Bytes of a chunk, cut at the last line end. Fixed, so that results do not depend on the machine.
-const CHUNK_BYTES: usize = 512 << 10;
+const CHUNK_BYTES: usize = 256 << 10;
 /// Chunks that are given to the engine at a time.
 const BATCH_CHUNKS: usize = 8;
 /// Bytes looked at to find out the format.

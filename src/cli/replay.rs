@@ -71,7 +71,7 @@ impl Replay {
         let allowlist = Allowlist::new(&config.allowlist).map_err(anyhow::Error::msg)?;
         let settings = Settings {
             tolerance: config.clock.tolerance(),
-            max_window_bytes: config.windows.max_mebibytes << 20,
+            max_window_bytes: config.memory.window_bytes(),
             threads: self.threads,
             ..Settings::default()
         };

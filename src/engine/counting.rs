@@ -10,6 +10,7 @@ use super::{MAX_OPEN_IN_PARTITION, Shared, Source, Transition};
 use crate::clock::NOT_COUNTED;
 use crate::event::Timestamp;
 use crate::matching::observation::Observation;
+use crate::windows::Observed;
 use crate::windows::table::{PARTITIONS, Slot, SubjectSlots, Table};
 
 /// What was counted.
@@ -43,7 +44,7 @@ struct Next<'w> {
     /// Place of the work among those counted.
     work: usize,
     observation: &'w Observation,
-    cause: Option<Cause>,
+    cause: Option<&'w Cause>,
 }
 
 /// A finding that other rules look at.
@@ -168,7 +169,7 @@ impl Counting<'_> {
         }
         let work = &self.works[next.work];
         let source = &self.sources[work.chunk.source];
-        let taken = Taken { shared: self.shared, source, tap, at, work, record, cause: next.cause };
+        let taken = Taken { shared: self.shared, source, tap, at, work, record, cause: next.cause.copied() };
         let opening = match *open < MAX_OPEN_IN_PARTITION {
             _ if is_inhibited => Opening::Inhibited,
             true => Opening::Allowed,
@@ -217,9 +218,15 @@ impl Counting<'_> {
             return;
         }
         chained.par_sort_by_key(|next| (next.at, next.work, next.observation.record, next.observation.tap));
+        // Rules that an event satisfies together are one observation; findings of several rules are several.
+        chained.dedup_by(|next, earlier| {
+            let are_rules = matches!(next.observation.observed, Observed::Rules(_));
+            let is_same = next.work == earlier.work && are_rules;
+            is_same && earlier.observation.takes_in(&next.observation, &self.shared.plan)
+        });
         let mut by_partition: Vec<Vec<Next<'_>>> = vec![Vec::new(); PARTITIONS];
         for Chained { at, work, observation, cause } in &chained {
-            let next = Next { at: *at, work: *work, observation, cause: *cause };
+            let next = Next { at: *at, work: *work, observation, cause: cause.as_ref() };
             by_partition[observation.key.partition()].push(next);
         }
         let counted: Vec<Counted> = by_partition

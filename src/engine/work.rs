@@ -277,10 +277,14 @@ impl Reader {
                             let found = key.and_then(|key| Ok((key, shared.plan.observed(tap, &event)?)));
                             match found {
                                 Ok((key, observed)) => {
-                                    counts.observations += 1;
                                     let observation = Observation { key, observed, record, tap: number };
-                                    if tap.level == 1 { &mut *observations } else { &mut *later }
-                                        .push(observation);
+                                    let list = if tap.level == 1 { &mut *observations } else { &mut *later };
+                                    let mut same =
+                                        list.iter_mut().rev().take_while(|other| other.record == record);
+                                    if !same.any(|other| other.takes_in(&observation, &shared.plan)) {
+                                        counts.observations += 1;
+                                        list.push(observation);
+                                    }
                                 }
                                 Err(Uncounted::MissingGroup) => counts.missing_group += 1,
                                 Err(Uncounted::MissingValue) => counts.missing_value += 1,

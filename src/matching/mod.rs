@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use crate::event::{Event, FieldId, Schema, Value, field};
+use crate::event::{Class, Event, FieldId, Schema, Value, field};
 use crate::rules::{Body, RuleSet};
 use program::{Compiler, Program};
 use text::{ANY_FIELD, Cache, Hit, TextIndex};
@@ -298,27 +298,11 @@ impl Scanner {
     /// Reads the request target together with its path and query, which are parts of it in access logs; `false` when
     /// they are not.
     fn read_target(&mut self, matcher: &Matcher, decided: &Decided, event: &Event<'_>) -> bool {
-        let (Some(target), Some(path)) = (event.text(field::URL_ORIGINAL), event.text(field::URL_PATH))
-        else {
-            return false;
-        };
-        let query = match event.get(field::URL_QUERY) {
-            Value::Missing => None,
-            Value::Text(query) => Some(query.as_ref()),
-            _ => return false,
-        };
-        let rest = target.strip_prefix(path);
-        let is_whole = match query {
-            None => rest == Some(""),
-            Some(query) => rest.and_then(|rest| rest.strip_prefix('?')) == Some(query),
-        };
-        if !is_whole {
-            return false;
-        }
+        let Some((target, path_end)) = path_in_target(event) else { return false };
         let normalized = event.text(field::URL_NORMALIZED);
         let is_normal = normalized == Some(target);
         let keywords = matcher.has_keywords && keywords_look_at(event, field::URL_ORIGINAL);
-        for hit in self.cache.find_in_target(&matcher.texts, target, path.len()) {
+        for hit in self.cache.find_in_target(&matcher.texts, target, path_end) {
             let counts = match hit.field {
                 field::URL_ORIGINAL | field::URL_PATH | field::URL_QUERY => true,
                 field::URL_NORMALIZED => is_normal,
@@ -435,18 +419,30 @@ fn word_of(bytes: &[u8]) -> u64 {
 /// Keywords look at everything that was logged, and at nothing that a decoder added: a part of the request target
 /// is not searched beside the target, nor the words with which an access log's line was classified.
 fn keywords_look_at(event: &Event<'_>, id: FieldId) -> bool {
+    let is_access_log = matches!(event.class, Class::Webserver | Class::Proxy);
     match id {
-        field::URL_PATH | field::URL_QUERY | field::URL_EXTENSION => {
-            !event.get(field::URL_ORIGINAL).is_some()
-        }
-        field::URL_NORMALIZED | field::OBJECT_TYPE | field::OBJECT_ID => {
-            event.class != crate::event::Class::Webserver && event.class != crate::event::Class::Proxy
-        }
-        field::EVENT_CATEGORY | field::EVENT_ACTION | field::EVENT_OUTCOME => {
-            event.class != crate::event::Class::Webserver && event.class != crate::event::Class::Proxy
-        }
+        field::URL_PATH | field::URL_QUERY => path_in_target(event).is_none(),
+        field::URL_EXTENSION
+        | field::URL_NORMALIZED
+        | field::OBJECT_TYPE
+        | field::OBJECT_ID
+        | field::EVENT_CATEGORY
+        | field::EVENT_ACTION
+        | field::EVENT_OUTCOME => !is_access_log,
         _ => true,
     }
+}
+
+/// The target and the length of its path, when path and query are the parts of the target, as in access logs.
+fn path_in_target<'e>(event: &'e Event<'_>) -> Option<(&'e str, usize)> {
+    let (target, path) = (event.text(field::URL_ORIGINAL)?, event.text(field::URL_PATH)?);
+    let rest = target.strip_prefix(path)?;
+    let is_whole = match event.get(field::URL_QUERY) {
+        Value::Missing => rest.is_empty(),
+        Value::Text(query) => rest.strip_prefix('?') == Some(query.as_ref()),
+        _ => false,
+    };
+    is_whole.then_some((target, path.len()))
 }
 
 /// The values that keywords look at.

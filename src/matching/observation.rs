@@ -14,6 +14,7 @@ use smallvec::SmallVec;
 use crate::event::{Event, FieldId, Schema, Value, field};
 use crate::rules::correlation::{Correlation, Measure as Wanted};
 use crate::rules::detection::Comparison;
+use crate::rules::pattern::fold_case;
 use crate::rules::{Body, RuleSet};
 use crate::windows::table::Key;
 use crate::windows::{Measure, Observed, Spec};
@@ -32,6 +33,21 @@ pub struct Observation {
     pub record: u32,
     /// Number of the tap it came through.
     pub tap: u16,
+}
+
+impl Observation {
+    /// Whether another observation of the same event is for the same window of the same subject. An event that several
+    /// rules match is one event: then the rules are put together, and nothing else is counted twice.
+    pub fn takes_in(&mut self, other: &Self, plan: &Plan) -> bool {
+        let window = |observation: &Self| plan.tap(observation.tap).window;
+        if self.record != other.record || self.key != other.key || window(self) != window(other) {
+            return false;
+        }
+        if let (Observed::Rules(rules), Observed::Rules(more)) = (&mut self.observed, other.observed) {
+            *rules |= more;
+        }
+        true
+    }
 }
 
 /// A window that each subject of a rule has.
@@ -244,7 +260,7 @@ impl Plan {
     pub fn observed(&self, tap: &Tap, event: &Event<'_>) -> Result<Observed, Uncounted> {
         match &tap.value {
             ValueOf::Occurrence => Ok(Observed::Occurrence),
-            ValueOf::Rule(place) => Ok(Observed::Rule(*place)),
+            ValueOf::Rule(place) => Ok(Observed::Rules(1 << place)),
             ValueOf::Number(id) => {
                 event.get(*id).to_number().map(Observed::Number).ok_or(Uncounted::MissingValue)
             }
@@ -330,7 +346,7 @@ impl<'e> Part<'e, '_> {
         }
         let text = self.event.get(self.id).to_text()?;
         let lower = if text.bytes().any(|byte| byte.is_ascii_uppercase() || !byte.is_ascii()) {
-            std::borrow::Cow::Owned(text.to_lowercase())
+            std::borrow::Cow::Owned(fold_case(&text))
         } else {
             text
         };

@@ -14,7 +14,7 @@ use ipnet::IpNet;
 use super::text::{ANY_FIELD, Builder, Hit, required_literals};
 use crate::event::{Event, FieldId, Schema, Timestamp, Value};
 use crate::rules::detection::{Check, Comparison, Expression, Relation, Test, TimePart};
-use crate::rules::pattern::Part;
+use crate::rules::pattern::{Part, fold_case};
 use crate::rules::regex::LazyRegex;
 
 /// An expression over tests.
@@ -379,7 +379,7 @@ fn relates(left: &Value<'_>, right: &Value<'_>, relation: Relation, cased: bool)
         Relation::StartsWith => left.starts_with(right),
         Relation::EndsWith => left.ends_with(right),
     };
-    if cased { compare(&left, &right) } else { compare(&left.to_lowercase(), &right.to_lowercase()) }
+    if cased { compare(&left, &right) } else { compare(&fold_case(&left), &fold_case(&right)) }
 }
 
 fn time_part(value: &Value<'_>, part: TimePart) -> Option<i64> {

@@ -6,7 +6,7 @@
 
 use crate::event::{Event, Schema, Value};
 use crate::rules::detection::{Check, Expression, Relation, Test};
-use crate::rules::pattern::Pattern;
+use crate::rules::pattern::{Pattern, fold_case};
 
 /// Whether the event satisfies the expression.
 pub fn holds(expression: &Expression, event: &Event<'_>, schema: &Schema) -> bool {
@@ -46,7 +46,7 @@ pub fn test_holds(test: &Test, event: &Event<'_>, schema: &Schema) -> bool {
                 let (left, right) = if *cased {
                     (left.into_owned(), right.into_owned())
                 } else {
-                    (left.to_lowercase(), right.to_lowercase())
+                    (fold_case(&left), fold_case(&right))
                 };
                 match relation {
                     Relation::Equals => left == right,
@@ -67,14 +67,14 @@ fn check_text(check: &Check, value: &Value<'_>) -> bool {
     let Some(text) = value.to_text() else { return false };
     match check {
         Check::Text { pattern, cased: true } => pattern.matches(&text),
-        Check::Text { pattern, cased: false } => lower(pattern).matches(&text.to_lowercase()),
+        Check::Text { pattern, cased: false } => lower(pattern).matches(&fold_case(&text)),
         Check::Regex(regex) => regex.is_match(&text),
         _ => false,
     }
 }
 
 fn lower(pattern: &Pattern) -> Pattern {
-    pattern.to_lowercase()
+    pattern.fold_case()
 }
 
 fn one_of(value: &Value<'_>, test: &dyn Fn(&Value<'_>) -> bool) -> bool {

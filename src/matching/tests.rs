@@ -381,3 +381,26 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_verdict_does_not_depend_on_the_event_before_it() {
+    let set = rules(&["k: [needle]\ncondition: k".to_owned()]);
+    let lines = [
+        r#"{"c-uri-extension":"needle","cs-uri-query":"x"}"#,
+        r#"{"c-uri-extension":"needle"}"#,
+        r#"{"cs-uri-stem":"/needle","cs-uri-query":"id=1"}"#,
+        r#"{"c-uri-query":"needle","cs-uri-query":"id=1"}"#,
+        r#"{"c-uri-extension":"other","cs-uri-query":"x"}"#,
+    ]
+    .map(str::to_owned);
+    let compiled: Vec<bool> = verdicts(&set, &lines).into_iter().map(|(compiled, _)| compiled[0]).collect();
+    assert_eq!(compiled, [true, true, true, true, false]);
+}
+
+#[test]
+fn case_is_folded_character_by_character() {
+    check(&item("'f|contains': 'ΟΔΟΣ'"), r#"{"f":"ΟΔΟΣΑ"}"#, true);
+    check(&item("f: 'ΟΔΟΣ'"), r#"{"f":"οδος"}"#, true);
+    check(&item("'f|re': 'ΟΔΟΣ'"), r#"{"f":"ΟΔΟΣΑ"}"#, true);
+    check(&item("f: 'a?c'"), r#"{"f":"aİc"}"#, true);
+}

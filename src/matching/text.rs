@@ -16,7 +16,7 @@ use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 use smallvec::SmallVec;
 
 use crate::event::{FieldId, field};
-use crate::rules::pattern::{Part, Pattern};
+use crate::rules::pattern::{Part, Pattern, fold_case};
 use crate::rules::regex::LazyRegex;
 
 /// A test that a text satisfies when it is the value of `field`.
@@ -67,7 +67,7 @@ pub struct Builder {
 impl Builder {
     /// Adds a pattern that the whole text must match.
     pub fn pattern(&mut self, hit: Hit, pattern: &Pattern, cased: bool) {
-        let lower = pattern.to_lowercase();
+        let lower = pattern.fold_case();
         if cased {
             return self.confirmed(
                 hit,
@@ -160,7 +160,7 @@ pub fn required_literals(source: &str) -> Vec<String> {
         let sequence = Extractor::new().kind(kind.clone()).extract(&hir);
         let Some(found) = sequence.literals() else { continue };
         let mut literals: Vec<String> =
-            found.iter().map(|literal| String::from_utf8_lossy(literal.as_bytes()).to_lowercase()).collect();
+            found.iter().map(|literal| fold_case(&String::from_utf8_lossy(literal.as_bytes()))).collect();
         literals.sort_unstable();
         literals.dedup();
         let shortest = literals.iter().map(String::len).min().unwrap_or(0);
@@ -241,7 +241,7 @@ impl TextIndex {
             Some(end) if id == field::URL_QUERY => (end + 1).min(text.len())..text.len(),
             _ => 0..text.len(),
         };
-        let haystack = if text.is_ascii() { Cow::Borrowed(text) } else { Cow::Owned(text.to_lowercase()) };
+        let haystack = if text.is_ascii() { Cow::Borrowed(text) } else { Cow::Owned(fold_case(text)) };
         // Only patterns with wildcards, and equality, need ASCII letters in lower case too.
         let mut lower: Option<Cow<'_, str>> = None;
         let mut lowered = || -> Cow<'_, str> {

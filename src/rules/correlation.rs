@@ -53,6 +53,9 @@ pub enum Measure {
     ValuePercentile(String, f64),
 }
 
+/// Most rules a correlation refers to.
+const MAX_RULES: usize = 32;
+
 const KEYS: &[&str] = &["type", "rules", "group-by", "timespan", "condition", "aliases", "generate"];
 
 /// Reads a `correlation` map. Faults are noted; `None` when there was one.
@@ -72,6 +75,9 @@ pub fn parse(node: &Node, generate: Option<bool>, faults: &mut Faults) -> Option
         }
     }
     let rules = names(node, "rules", faults);
+    if rules.len() > MAX_RULES {
+        faults.note(node.line, "correlation.rules", format!("at most {MAX_RULES} rules"));
+    }
     if rules.is_empty() && faults.count() == before {
         faults.note(node.line, "correlation.rules", "the id or name of a rule at least".to_owned());
     }

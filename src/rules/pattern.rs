@@ -4,6 +4,26 @@
 //! backslash takes its meaning away; before anything else it is a backslash. So `a\b` and `a\\b` are the same
 //! text, `a\*c` has a literal star, and `a\\*` ends in a backslash and a wildcard.
 
+/// Text in the form in which case is ignored: each character in lower case by itself.
+///
+/// Not [`str::to_lowercase`], which writes a sigma in two ways depending on its neighbours, and some letters as two
+/// characters: what is found in a part must be found in the whole, and `?` must stay one character.
+pub fn fold_case(text: &str) -> String {
+    if text.is_ascii() {
+        return text.to_ascii_lowercase();
+    }
+    text.chars()
+        .map(|character| {
+            let mut lower = character.to_lowercase();
+            match (lower.next(), lower.next()) {
+                (Some('ς'), None) => 'σ',
+                (Some(lower), None) => lower,
+                _ => character,
+            }
+        })
+        .collect()
+}
+
 /// A piece of a pattern.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Part {
@@ -99,10 +119,10 @@ impl Pattern {
             .max_by_key(|text| text.len())
     }
 
-    /// In lower case, for comparisons that ignore case. Lower-casing is Unicode's, without locale.
-    pub fn to_lowercase(&self) -> Self {
+    /// With its literals folded, for comparisons that ignore case.
+    pub fn fold_case(&self) -> Self {
         let parts = self.parts.iter().map(|part| match part {
-            Part::Literal(text) => Part::Literal(text.to_lowercase()),
+            Part::Literal(text) => Part::Literal(fold_case(text)),
             other => other.clone(),
         });
         Self { parts: parts.collect() }

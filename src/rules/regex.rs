@@ -90,7 +90,8 @@ mod tests {
 
     #[test]
     fn characters_beyond_ascii_are_characters() {
-        let found = |source: &str, text: &str| LazyRegex::checked(source).is_ok_and(|regex| regex.is_match(text));
+        let found =
+            |source: &str, text: &str| LazyRegex::checked(source).is_ok_and(|regex| regex.is_match(text));
         assert!(found(r"^a.c$", "aäc") && found(r"^a.c$", "abc"));
         assert!(found(r"^\w+$", "äb") && found(r"^\w+$", "ab"));
         assert!(found(r"(?i)Ä", "ä") && !found("Ä", "a"));

@@ -126,8 +126,8 @@ pub enum Observed {
     Occurrence,
     /// A keyed hash of the value, for distinct values.
     Hash(u64),
-    /// Which of the rules matched.
-    Rule(u8),
+    /// Which of the rules matched, as bits: an event that matches several is one observation.
+    Rules(u32),
     /// A number.
     Number(f64),
 }
@@ -170,8 +170,14 @@ impl Window {
                 runs.observe(spec, at, Sum { count: 1, sum: number })
             }
             (Self::Distinct(distinct), Observed::Hash(hash)) => distinct.observe(spec, at, hash),
-            (Self::Distinct(distinct), Observed::Rule(rule)) => distinct.observe(spec, at, u64::from(rule)),
-            (Self::Order(order), Observed::Rule(rule)) => order.observe(spec, at, rule),
+            (Self::Distinct(distinct), Observed::Rules(rules)) => {
+                let places = (0..u32::BITS).filter(|place| rules >> place & 1 == 1);
+                // Only after the last one is all of the event in the window.
+                places.fold(Reading::nothing(at.as_micros()), |_, place| {
+                    distinct.observe(spec, at, u64::from(place))
+                })
+            }
+            (Self::Order(order), Observed::Rules(rules)) => order.observe(spec, at, rules),
             (Self::Sample(sample), Observed::Number(number)) => sample.observe(spec, at, number),
             // An observation without the value that is measured is not an observation of it.
             _ => Reading::nothing(at.as_micros()),

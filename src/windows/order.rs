@@ -1,9 +1,9 @@
 //! Rules that matched one after the other within a sliding window.
 //!
 //! What is measured is the length of the longest chain of matches whose rules rise in the order in which the
-//! correlation lists them. Matches at the same time are in the order of their arrival. Of several matches of one
-//! rule in a row the last one serves any chain as well as the others, so when there is little room only that one is
-//! kept; and then the oldest go.
+//! correlation lists them. Each is of another event: one that matches two rules does not follow itself. Events at the
+//! same time are in the order of their arrival. Of several events in a row that match the same rules the last one serves
+//! any chain as well as the others, so when there is little room only that one is kept; and then the oldest go.
 
 use std::collections::VecDeque;
 
@@ -16,12 +16,13 @@ pub const MAX_ENTRIES: usize = 256;
 /// A sliding window over matches of several rules; see the module.
 #[derive(Clone, Debug, Default)]
 pub struct Order {
-    entries: VecDeque<(i64, u8)>,
+    /// Time, and rules as bits.
+    entries: VecDeque<(i64, u32)>,
 }
 
 impl Order {
     /// Takes a match of a rule in and measures; see [`super::Window::observe`].
-    pub fn observe(&mut self, spec: &Spec, at: Timestamp, rule: u8) -> Reading {
+    pub fn observe(&mut self, spec: &Spec, at: Timestamp, matched: u32) -> Reading {
         let at = at.as_micros();
         let latest = self.entries.back().map_or(at, |(latest, _)| (*latest).max(at));
         let oldest = latest.saturating_sub(spec.horizon());
@@ -32,7 +33,7 @@ impl Order {
             self.tidy();
         }
         let place = self.entries.partition_point(|(other, _)| *other <= at);
-        self.entries.insert(place, (at, rule));
+        self.entries.insert(place, (at, matched));
         let span = micros(spec.span);
         let rules = match spec.measure {
             Measure::Order(rules) => rules,
@@ -55,22 +56,23 @@ impl Order {
 
     /// Bytes on the heap.
     pub fn heap_bytes(&self) -> usize {
-        self.entries.capacity() * size_of::<(i64, u8)>()
+        self.entries.capacity() * size_of::<(i64, u32)>()
     }
 
     fn longest_chain(&self, start: i64, end: i64, rules: u8) -> f64 {
         let mut longest = vec![0_u32; usize::from(rules)];
-        for &(_, rule) in self.entries.iter().filter(|(at, _)| (start..=end).contains(at)) {
-            let before = longest.iter().take(usize::from(rule)).max().copied().unwrap_or(0);
-            if let Some(length) = longest.get_mut(usize::from(rule)) {
-                *length = (*length).max(before + 1);
+        for &(_, matched) in self.entries.iter().filter(|(at, _)| (start..=end).contains(at)) {
+            // From the last rule down, so that no chain has two links of one event.
+            for rule in (0..usize::from(rules)).rev().filter(|rule| matched >> rule & 1 == 1) {
+                let before = longest.iter().take(rule).max().copied().unwrap_or(0);
+                longest[rule] = longest[rule].max(before + 1);
             }
         }
         f64::from(longest.into_iter().max().unwrap_or(0))
     }
 
     fn tidy(&mut self) {
-        let mut kept: VecDeque<(i64, u8)> = VecDeque::with_capacity(MAX_ENTRIES);
+        let mut kept: VecDeque<(i64, u32)> = VecDeque::with_capacity(MAX_ENTRIES);
         for entry in self.entries.drain(..) {
             match kept.back_mut() {
                 Some(last) if last.1 == entry.1 => *last = entry,
@@ -91,7 +93,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn observe(window: &mut Order, spec: &Spec, at: i64, rule: u8) -> bool {
-        window.observe(spec, Timestamp::from_seconds(at), rule).holds
+        window.observe(spec, Timestamp::from_seconds(at), 1 << rule).holds
     }
 
     #[test]
@@ -103,6 +105,14 @@ mod tests {
         assert!(!observe(&mut window, &spec, 116, 1), "eleven seconds are too long");
         assert!(!observe(&mut window, &spec, 120, 0));
         assert!(observe(&mut window, &spec, 120, 1), "at the same time, the order of arrival decides");
+    }
+
+    #[test]
+    fn an_event_does_not_follow_itself() {
+        let spec = spec(Measure::Order(2), 10, 60, 2.0);
+        let mut window = Order::default();
+        assert!(!window.observe(&spec, Timestamp::from_seconds(100), 0b11).holds);
+        assert!(window.observe(&spec, Timestamp::from_seconds(101), 0b11).holds);
     }
 
     #[test]
@@ -148,7 +158,7 @@ mod tests {
                 all.insert(place, (at, rule));
                 let latest = all.last().is_some_and(|(latest, _)| *latest == at);
                 let expected = naive(&all, at, span, latest, chain);
-                prop_assert_eq!(window.observe(&spec, Timestamp::from_seconds(at), rule).measured, expected);
+                prop_assert_eq!(window.observe(&spec, Timestamp::from_seconds(at), 1 << rule).measured, expected);
             }
         }
     }

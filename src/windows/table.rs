@@ -41,14 +41,14 @@ const COMPARED: usize = 16;
 /// have to stay the table is over its limit until the next observation tries again.
 const MAX_LOOKED_AT: usize = 64;
 
-/// Memory of a subject beside what its windows have on the heap: the entry, of which a map that has just grown has
-/// nearly two for each that is taken, one and a half on average; and the key in a queue, likewise.
+/// Memory of a subject beside what its windows have on the heap: the entry and the key
+/// in a queue, of which there are two for each that is taken in a map or queue that has just grown.
 const fn entry_bytes<M>() -> u64 {
-    ((size_of::<(Key, Subject<M>)>() + 1 + size_of::<Key>()) * 3 / 2) as u64
+    ((size_of::<(Key, Subject<M>)>() + 1 + size_of::<Key>()) * 2) as u64
 }
 
-/// What the allocator keeps beside each block.
-const BLOCK_BYTES: usize = 16;
+/// What the allocator keeps, and cannot use again, beside each block.
+const BLOCK_BYTES: usize = 32;
 
 /// A keyed hash of what observations are grouped by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -271,8 +271,7 @@ impl<M: Memo> Partition<'_, M> {
     fn forget(&mut self, subject: Subject<M>, removed: &mut impl FnMut(Slot<M>)) {
         let counts = &mut self.queues.counts;
         counts.subjects -= 1;
-        counts.bytes -=
-            entry_bytes::<M>() + u64::from(subject.heap_bytes);
+        counts.bytes -= entry_bytes::<M>() + u64::from(subject.heap_bytes);
         subject.slots.into_iter().for_each(removed);
     }
 
@@ -360,7 +359,8 @@ impl<M: Memo> Subject<M> {
     }
 
     fn heap_bytes(&self) -> usize {
-        let slots = if self.slots.spilled() { block(self.slots.capacity() * size_of::<Slot<M>>()) } else { 0 };
+        let slots =
+            if self.slots.spilled() { block(self.slots.capacity() * size_of::<Slot<M>>()) } else { 0 };
         self.slots.iter().fold(slots, |bytes, slot| {
             let memo = slot.memo.as_ref().map_or(0, |memo| block(size_of::<M>()) + memo.heap_bytes());
             bytes + block(slot.window.heap_bytes()) + memo

@@ -138,6 +138,27 @@ fn a_success_after_failures_is_found_through_a_chain() {
 }
 
 #[test]
+fn an_event_that_several_rules_match_is_one_event() {
+    let either = "title: either\nname: either\nlogsource: {product: watchbell}\ndetection: {s: {event.outcome: [failure, success]}, condition: s}\nx-watchbell: {reported: false}\n---\n";
+    for (correlation, lines, expected) in [
+        ("{type: event_count, rules: [failed, either], timespan: 1m, condition: {gte: 2}}", failures([0]), 0),
+        (
+            "{type: event_count, rules: [failed, either], timespan: 1m, condition: {gte: 2}}",
+            failures([0, 1]),
+            1,
+        ),
+        ("{type: temporal, rules: [failed, either], timespan: 1m, condition: {eq: 1}}", failures([0]), 0),
+        ("{type: temporal, rules: [failed, either], timespan: 1m}", failures([0]), 1),
+        ("{type: temporal_ordered, rules: [failed, either], timespan: 1m}", failures([0]), 0),
+        ("{type: temporal_ordered, rules: [either, failed], timespan: 1m}", failures([0]), 0),
+        ("{type: temporal_ordered, rules: [either, failed], timespan: 1m}", failures([0, 1]), 1),
+    ] {
+        let rules = rules(&format!("{either}title: c\nname: c\ncorrelation: {correlation}\n"));
+        assert_eq!(alerts(&rules, Allowlist::default(), &lines).len(), expected, "{correlation}");
+    }
+}
+
+#[test]
 fn aliases_join_what_rules_call_by_different_names() {
     let rules = rules(
         "title: both\nname: both\nlevel: high\ncorrelation:\n  type: temporal\n  rules: [failed, succeeded]\n  group-by: [who]\n  timespan: 1m\n  aliases:\n    who: {failed: user.name, succeeded: target.name}\n",

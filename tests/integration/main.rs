@@ -5,3 +5,4 @@
 mod architecture;
 mod command_line;
 mod engine;
+mod quality;

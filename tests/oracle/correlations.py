@@ -122,7 +122,8 @@ class Correlation:
         self.is_reported = all(is_generating(other) for other in above)
         chained = {other["name"] for other in documents if "correlation" in other}
         self.is_chain = any(reference in chained for reference in self.references)
-        self.inputs = [] if self.is_chain else [(name, oracle.Rule(named(name, documents), "")) for name in self.references]
+        detections = [] if self.is_chain else self.references
+        self.inputs = [(name, oracle.Rule(named(name, documents), RULES)) for name in detections]
         # pySigma takes one comparison. All of several must hold of the same window, so each is asked by itself.
         comparisons = COMPARISONS & condition.keys()
         self.plans = [self._plan(documents, {comparison}) for comparison in sorted(comparisons)]

@@ -94,7 +94,7 @@ pub(super) static BRUTE_FORCE_DISTRIBUTED: Script = Script {
 };
 
 pub(super) static FORM_LOGIN_GUESSING: Script = Script {
-    plans: &[Plan::fast(Access, [60, 140], [400, 2200]), Plan::slow(Access, [30, 45], [80_000, 220_000])],
+    plans: &[Plan::fast(Access, [60, 140], [400, 2200]), Plan::slow(Access, [50, 60], [60_000, 150_000])],
     agents: agents::DISGUISES,
     write: |episode, stage| {
         let request = Request {
