@@ -20,7 +20,7 @@ use crate::event::{Event, Schema, Timestamp};
 /// Bytes of a chunk, cut at the last line end. Fixed, so that results do not depend on the machine.
 const CHUNK_BYTES: usize = 256 << 10;
 /// Chunks that are given to the engine at a time.
-const BATCH_CHUNKS: usize = 8;
+const BATCH_CHUNKS: usize = 16;
 /// Bytes looked at to find out the format.
 const SAMPLE_BYTES: usize = 64 << 10;
 
@@ -69,7 +69,6 @@ struct Log {
     batches: Option<Receiver<io::Result<Batch>>>,
     /// Takes texts that are done with back to the reader, which reads into their memory again.
     used: Option<Sender<String>>,
-    next_line: u64,
     is_done: bool,
 }
 
@@ -192,7 +191,6 @@ fn open(
         input: Some(input),
         batches: None,
         used: None,
-        next_line: 1,
         is_done: false,
     })
 }
@@ -244,17 +242,9 @@ impl Log {
         };
         let mut chunks = Vec::with_capacity(batch.len());
         for text in batch {
-            let lines = memchr::memchr_iter(b'\n', text.as_bytes()).count() as u64;
             let after = self.format.after(&text);
             let format = std::mem::replace(&mut self.format, after);
-            chunks.push(Chunk {
-                source: self.source,
-                first_line: self.next_line,
-                text,
-                format,
-                received: None,
-            });
-            self.next_line += lines;
+            chunks.push(Chunk { source: self.source, text, format, received: None });
         }
         Ok(chunks)
     }

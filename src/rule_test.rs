@@ -330,7 +330,7 @@ impl RuleTest {
                 text.push_str(line);
                 text.push('\n');
             }
-            chunks.push(Chunk { source, first_line: 1, text, format, received: None });
+            chunks.push(Chunk { source, text, format, received: None });
         }
         engine.read(chunks);
         let mut transitions = engine.count(Some(Timestamp::from_micros(i64::MAX)));

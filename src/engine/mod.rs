@@ -112,6 +112,7 @@ pub struct Source {
     pub decode: Arc<decode::Settings>,
     tenant_key: u64,
     clock: Clock,
+    next_line: u64,
 }
 
 /// Something that happened to an alert.
@@ -211,6 +212,7 @@ impl Engine {
             decode,
             tenant_key,
             clock: Clock::default(),
+            next_line: 1,
         });
         self.sources.len() - 1
     }
@@ -258,7 +260,9 @@ impl Engine {
                 reader.read(shared, &sources[work.chunk.source], work);
             });
         });
-        for work in &works {
+        for work in &mut works {
+            let source = &mut self.sources[work.chunk.source];
+            source.next_line = work.number_lines(source.next_line);
             self.counts.read.add(&work.counts);
             self.counts
                 .matches

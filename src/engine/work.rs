@@ -20,8 +20,6 @@ const MAX_SAMPLE_BYTES: usize = 200;
 pub struct Chunk {
     /// Number of its source.
     pub source: usize,
-    /// Number of its first line in the source, from 1.
-    pub first_line: u64,
     /// The lines.
     pub text: String,
     /// How they are written.
@@ -83,6 +81,10 @@ impl ReadCounts {
 pub struct Work {
     /// The chunk.
     pub chunk: Chunk,
+    /// Number of its first line in the source, from 1.
+    first_line: u64,
+    /// How many lines there are.
+    line_count: u64,
     /// Where each record starts in the text.
     starts: Vec<u32>,
     /// Number of the line of each record, counted from the first line of the chunk.
@@ -109,6 +111,8 @@ impl Work {
     pub fn new(chunk: Chunk, rules: usize) -> Self {
         Self {
             chunk,
+            first_line: 1,
+            line_count: 0,
             starts: Vec::new(),
             lines: Vec::new(),
             times: Vec::new(),
@@ -173,6 +177,14 @@ impl Work {
         }
     }
 
+    /// Tells the work the number of its first line, which is known when all before it have been read, and gives that of
+    /// the work after it.
+    pub fn number_lines(&mut self, first_line: u64) -> u64 {
+        self.first_line = first_line;
+        self.undecodable.iter_mut().for_each(|line| line.line += first_line);
+        first_line + self.line_count
+    }
+
     /// The text of a record.
     pub fn record(&self, record: u32) -> &str {
         let start = self.starts[record as usize] as usize;
@@ -182,7 +194,7 @@ impl Work {
 
     /// The number of a record's line in its source.
     pub fn line(&self, record: u32) -> u64 {
-        self.chunk.first_line + u64::from(self.lines[record as usize])
+        self.first_line + u64::from(self.lines[record as usize])
     }
 }
 
@@ -300,7 +312,7 @@ impl Reader {
                     }
                     if undecodable.len() < MAX_UNDECODABLE_SAMPLES {
                         let start = line.chars().take(MAX_SAMPLE_BYTES).collect();
-                        let line = chunk.first_line + u64::from(line_number);
+                        let line = u64::from(line_number);
                         undecodable.push(UndecodableLine { source: chunk.source, line, reason, start });
                     }
                 }
@@ -308,6 +320,7 @@ impl Reader {
             start += end + 1;
             line_number += 1;
         }
+        work.line_count = u64::from(line_number);
         work.sort_by_partition();
     }
 }

@@ -65,7 +65,7 @@ fn alerts(rules: &RuleSet, allowlist: Allowlist, lines: &[String]) -> Vec<Alert>
     let mut engine = engine(rules, allowlist, 1);
     let source = engine.add_source("test", "", Arc::new(decode::Settings::default()));
     let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
-    engine.read(vec![Chunk { source, first_line: 1, text, format: Format::Json, received: None }]);
+    engine.read(vec![Chunk { source, text, format: Format::Json, received: None }]);
     let transitions = engine.count(None);
     let (more, open) = engine.finish();
     let mut alerts: Vec<Alert> = transitions
@@ -218,7 +218,7 @@ fn bad_lines_are_counted_by_reason_and_lose_nothing_else() {
     let mut engine = engine(&rules, Allowlist::default(), 1);
     let source = engine.add_source("test", "", Arc::new(decode::Settings::default()));
     let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
-    engine.read(vec![Chunk { source, first_line: 1, text, format: Format::Json, received: None }]);
+    engine.read(vec![Chunk { source, text, format: Format::Json, received: None }]);
     let opened = engine.count(None);
     assert_eq!(opened.len(), 1);
     let counts = engine.counts();

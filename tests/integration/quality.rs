@@ -160,13 +160,17 @@ fn is_wide(alert: &Alert, kind: Kind) -> bool {
     let (rule, kind) = (alert.rule.name.as_str(), kind.name());
     let on_logins = ["brute_force", "password_spray", "credential_stuffing"];
     let is_on_logins = on_logins.iter().any(|start| kind.starts_with(start));
-    let names_nobody = !alert.subject.iter().any(|(name, _)| name == "source.ip" || name == "user.name");
-    names_nobody
-        && if is_on_logins {
-            rule.contains("distributed_login") || rule.starts_with("distributed_")
-        } else {
-            rule.ends_with("_distributed")
-        }
+    let is_of_its_kind = if is_on_logins {
+        rule.contains("distributed_login") || rule.starts_with("distributed_")
+    } else {
+        rule.ends_with("_distributed")
+    };
+    names_nobody(alert) && is_of_its_kind
+}
+
+/// Whether neither an address nor an account is the subject.
+fn names_nobody(alert: &Alert) -> bool {
+    !alert.subject.iter().any(|(name, _)| name == "source.ip" || name == "user.name")
 }
 
 /// What is wrong, and what there is to know when nothing is.
@@ -216,7 +220,11 @@ fn judge(traffic: &Traffic) -> Report {
     }
     let guilty: HashSet<&Who> = attacks().flat_map(|case| &case.involved).collect();
     for (alert, whom) in &paging {
-        if whom.iter().any(|who| guilty.contains(who)) {
+        let from = alert.evidence.window.0.as_micros();
+        let is_under_attack =
+            || attacks().any(|case| case.start <= alert.opened_at.as_micros() && case.end >= from);
+        // What is about the whole service may be set off by somebody innocent amid an attack.
+        if whom.iter().any(|who| guilty.contains(who)) || (names_nobody(alert) && is_under_attack()) {
             continue;
         }
         let innocents = traffic.cases.iter().filter(|case| !case.label.expect_paged);
