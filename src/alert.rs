@@ -9,7 +9,7 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use crate::event::Timestamp;
 use crate::rules::correlation::Measure;
-use crate::rules::{Body, Rule, Severity};
+use crate::rules::{Body, Rule, RuleSet, Severity};
 
 /// An episode is over when nothing was found for its rule's span, and at least for this long. Attackers pause; an
 /// analyst wants one alert for one attack.
@@ -20,13 +20,18 @@ pub const MAX_SAMPLES: usize = 5;
 /// Most distinct values kept as evidence.
 pub const MAX_VALUES: usize = 10;
 
-/// How long a rule must find nothing about a subject for its episode to be over.
-pub fn quiet_after(rule: &Rule) -> Duration {
-    let span = match &rule.body {
-        Body::Detection(detection) => detection.timespan,
-        Body::Correlation(linked) => linked.correlation.timespan,
-    };
-    span.max(MIN_QUIET)
+/// How long a rule must find nothing about a subject for its episode to be over: as long as its window, or as those of
+/// the rules whose findings it looks at, if they are longer.
+pub fn quiet_after(rules: &RuleSet, rule: &Rule) -> Duration {
+    match &rule.body {
+        Body::Detection(detection) => detection.timespan.max(MIN_QUIET),
+        Body::Correlation(linked) => {
+            let inputs = linked.inputs.iter().map(|input| &rules.rules[*input]);
+            let correlations = inputs.filter(|input| matches!(input.body, Body::Correlation(_)));
+            let longest = correlations.map(|input| quiet_after(rules, input)).max().unwrap_or(MIN_QUIET);
+            linked.correlation.timespan.max(longest)
+        }
+    }
 }
 
 /// An alert.

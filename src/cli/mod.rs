@@ -24,9 +24,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Read logs and say what happened in them
     Replay(replay::Replay),
-    /// Write traffic of a made-up shop, with staged attacks and labels
     Generate(generate::Generate),
     /// Look at rules, check them, test them
     #[command(subcommand)]

@@ -85,6 +85,9 @@ pub struct Counting<'e> {
 impl Counting<'_> {
     /// Counts everything that is due, on all workers of the pool this is called in.
     pub fn run(&self) -> Counted {
+        if let Some(begin) = self.begin() {
+            (0..PARTITIONS).for_each(|partition| self.table.partition(partition).advance_to(begin));
+        }
         let counted: Vec<Counted> =
             (0..PARTITIONS).into_par_iter().map(|partition| self.count_partition(partition)).collect();
         let mut all = Counted::default();
@@ -92,7 +95,17 @@ impl Counting<'_> {
         for level in 2..=self.shared.plan.levels() {
             self.chain(level, &mut all);
         }
+        // Only now: a window over findings may look idle until the findings of this batch are in it.
+        let swept: Vec<Counted> =
+            (0..PARTITIONS).into_par_iter().map(|partition| self.sweep(partition)).collect();
+        swept.into_iter().for_each(|counted| all.add(counted));
         all
+    }
+
+    /// The earliest time that is counted here: what was idle before it is idle for good.
+    fn begin(&self) -> Option<Timestamp> {
+        let due = self.works.iter().flat_map(|work| &work.times).copied().filter(|at| self.is_due(*at));
+        due.min().map(Timestamp::from_micros)
     }
 
     fn is_due(&self, at: i64) -> bool {
@@ -114,7 +127,6 @@ impl Counting<'_> {
         }
         let mut counted = Counted::default();
         self.count_in_order(partition, &order, &mut counted);
-        self.sweep(partition, &mut counted);
         counted
     }
 
@@ -128,19 +140,12 @@ impl Counting<'_> {
             let same = rest.iter().take_while(|next| next.observation.key == first.observation.key).count();
             let (these, more) = rest.split_at(same);
             rest = more;
-            let latest = these.iter().map(|next| next.at).max().unwrap_or(first.at);
             let mut removed = Vec::new();
-            let subject_at = Timestamp::from_micros(latest);
-            partition.with_subject(
-                first.observation.key,
-                subject_at,
-                &mut |slot| removed.push(slot),
-                |slots| {
-                    for next in these {
-                        self.count_one(next, slots, &mut open, counted);
-                    }
-                },
-            );
+            partition.with_subject(first.observation.key, &mut |slot| removed.push(slot), |slots| {
+                for next in these {
+                    self.count_one(next, slots, &mut open, counted);
+                }
+            });
             removed.into_iter().for_each(|slot| resolve_removed(slot, &mut open, counted));
         }
     }
@@ -189,10 +194,12 @@ impl Counting<'_> {
         counted.inhibited += u64::from(outcome.inhibited);
     }
 
-    fn sweep(&self, number: usize, counted: &mut Counted) {
+    fn sweep(&self, number: usize) -> Counted {
+        let mut counted = Counted::default();
         let mut partition = self.table.partition(number);
         let mut open = self.open[number].lock().unwrap_or_else(PoisonError::into_inner);
-        partition.sweep(&mut |slot| resolve_removed(slot, &mut open, counted));
+        partition.sweep(&mut |slot| resolve_removed(slot, &mut open, &mut counted));
+        counted
     }
 
     /// Takes findings to the windows of a level that look at them, with the matches that go there directly.

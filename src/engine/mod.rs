@@ -177,7 +177,7 @@ impl Engine {
             },
             severity: rule.severity,
             condition: Condition::of(rule),
-            quiet: quiet_after(rule),
+            quiet: quiet_after(rules, rule),
             rule: rule.clone(),
         });
         let shared =

@@ -185,17 +185,20 @@ impl<M: Memo> Table<M> {
 }
 
 impl<M: Memo> Partition<'_, M> {
-    /// Calls `work` with a function that gives the subject's slot for a rule, new if need be.
+    /// Tells the partition that nothing before this time will be counted any more.
+    pub fn advance_to(&mut self, now: Timestamp) {
+        self.queues.now = self.queues.now.max(now.as_micros());
+    }
+
+    /// Calls `work` with the subject's slots, which gives the one for a rule, new if need be.
     ///
     /// `removed` takes the memos of subjects that had to go to make room.
     pub fn with_subject<R>(
         &mut self,
         key: Key,
-        at: Timestamp,
         removed: &mut impl FnMut(Slot<M>),
         work: impl FnOnce(&mut SubjectSlots<'_, M>) -> R,
     ) -> R {
-        self.queues.now = self.queues.now.max(at.as_micros());
         let entry_bytes = entry_bytes::<M>();
         let mut is_new = false;
         let mut subject = self.table.subjects.entry(key).or_insert_with(|| {
@@ -422,7 +425,9 @@ mod tests {
         let spec = spec(Measure::Count, 3600, 0, 1.0);
         let key = key(number);
         let at = Timestamp::from_seconds(at);
-        table.partition(key.partition()).with_subject(key, at, &mut |_| {}, |slots| {
+        let mut partition = table.partition(key.partition());
+        partition.advance_to(at);
+        partition.with_subject(key, &mut |_| {}, |slots| {
             slots.slot(0, &spec, at).window.observe(&spec, at, Observed::Occurrence).measured
         })
     }
@@ -480,7 +485,7 @@ mod tests {
         for _ in 0..100 {
             for partition in 0..PARTITIONS {
                 let mut partition = table.partition(partition);
-                partition.queues.now = Timestamp::from_seconds(4_000).as_micros();
+                partition.advance_to(Timestamp::from_seconds(4_000));
                 partition.sweep(&mut |_| {});
             }
         }

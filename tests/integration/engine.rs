@@ -318,3 +318,47 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn where_the_log_is_cut_does_not_matter() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = Config {
+        lines: 8_000,
+        seed: 14,
+        addresses: 500,
+        attacks: Kind::ALL.to_vec(),
+        duration: std::time::Duration::from_secs(24 * 3600),
+        ..Config::default()
+    };
+    let mut access = Vec::new();
+    write(&config, &mut access, &mut std::io::sink(), &mut std::io::sink(), |_| {}).unwrap();
+    let text = String::from_utf8(access).unwrap();
+    let lines: Vec<&str> = text.lines().collect();
+    let rules = RuleSet::load(true, &[directory.path().to_owned()]).unwrap();
+    let found = |piece: usize| {
+        let mut engine = engine(&rules, Allowlist::default(), 2);
+        let source = engine.add_source("test", "", Arc::new(decode::Settings::default()));
+        let mut ended = Vec::new();
+        for lines in lines.chunks(piece) {
+            let text = lines.join("\n") + "\n";
+            engine.read(vec![Chunk { source, text, format: Format::Combined, received: None }]);
+            ended.extend(engine.count(None));
+        }
+        let (more, open) = engine.finish();
+        let resolved = ended.into_iter().chain(more).filter_map(|transition| match transition {
+            Transition::Resolved(alert) => Some(alert),
+            Transition::Opened(_) => None,
+        });
+        let mut all: Vec<(String, Timestamp, u64)> = resolved
+            .chain(open)
+            .map(|alert| (alert.id + " " + &alert.rule.name, alert.last_seen_at, alert.evidence.findings))
+            .collect();
+        all.sort();
+        all
+    };
+    let whole = found(lines.len());
+    assert!(whole.len() > 50, "there must be something to compare");
+    for piece in [100, 1_777] {
+        assert_eq!(found(piece), whole, "in pieces of {piece} lines");
+    }
+}
