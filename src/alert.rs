@@ -3,9 +3,11 @@
 //! Opened once, updated while it lasts, resolved when it has been quiet. Its id is a function of the rule, the
 //! subject and the time at which it opened, so a replay or a second machine raises the same alert, not another one.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::ser::{Serialize, SerializeMap, Serializer};
+use serde_json::value::RawValue;
 
 use crate::event::Timestamp;
 use crate::rules::correlation::Measure;
@@ -115,17 +117,38 @@ pub struct Ground {
     pub condition: String,
 }
 
-/// An event kept as evidence.
-#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+/// An event kept as evidence. Tens of thousands may be kept, so it is small: the fields are JSON already.
+#[derive(Clone, Debug, serde::Serialize)]
 pub struct Sample {
     /// The source.
-    pub source: String,
+    pub source: Arc<str>,
     /// Number of the line in the source, from 1.
     pub line: u64,
     /// When.
     pub at: Timestamp,
-    /// Fields and values.
-    pub fields: serde_json::Map<String, serde_json::Value>,
+    /// Fields and values, a JSON object.
+    pub fields: Box<RawValue>,
+}
+
+impl PartialEq for Sample {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.source, self.line, self.at, self.fields.get())
+            == (&other.source, other.line, other.at, other.fields.get())
+    }
+}
+
+impl Sample {
+    /// The text of a field.
+    pub fn text(&self, field: &str) -> Option<String> {
+        let fields: serde_json::Map<String, serde_json::Value> =
+            serde_json::from_str(self.fields.get()).ok()?;
+        fields.get(field)?.as_str().map(str::to_owned)
+    }
+
+    /// Bytes it takes.
+    pub fn bytes(&self) -> usize {
+        size_of::<Self>() + self.fields.get().len()
+    }
 }
 
 impl Alert {

@@ -144,9 +144,9 @@ fn write_alerts(out: &mut impl Write, alerts: &[&Alert]) -> std::io::Result<()> 
             if let Some(sample) = alert.evidence.samples.last() {
                 let what = ["url.original", "event.action", "user_agent.original"]
                     .iter()
-                    .find_map(|name| sample.fields.get(*name).and_then(|value| value.as_str()))
+                    .find_map(|name| sample.text(name))
                     .unwrap_or_default();
-                let what: String = printable(what).chars().take(90).collect();
+                let what: String = printable(&what).chars().take(90).collect();
                 writeln!(out, "      e.g. {}:{}  {what}", sample.source, sample.line)?;
             }
         }

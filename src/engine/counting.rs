@@ -212,12 +212,16 @@ impl Counting<'_> {
                 is_due.then_some(Chained { at, work: place, observation: *observation, cause: None })
             }));
         }
+        // Findings of one event stand together, so that it is decoded once.
+        all.findings.par_sort_by_key(|finding| (finding.work, finding.record, finding.cause.window));
+        let of_one_event =
+            |left: &Finding, right: &Finding| (left.work, left.record) == (right.work, right.record);
         chained.par_extend(
             all.findings
-                .par_iter()
+                .par_chunk_by(of_one_event)
                 .map_init(
                     || Recall::new(self.shared),
-                    |recall, finding| self.observe_finding(recall, finding, level),
+                    |recall, findings| self.observe_findings(recall, findings, level),
                 )
                 .flatten_iter(),
         );
@@ -250,25 +254,27 @@ impl Counting<'_> {
         counted.into_iter().for_each(|counted| all.add(counted));
     }
 
-    /// What windows of a level observe of a finding: its event, once more.
-    fn observe_finding(&self, recall: &mut Recall<'_>, finding: &Finding, level: usize) -> Vec<Chained> {
+    /// What windows of a level observe of the findings about one event.
+    fn observe_findings(&self, recall: &mut Recall<'_>, findings: &[Finding], level: usize) -> Vec<Chained> {
         let plan = &self.shared.plan;
-        let taps = plan.taps_of(plan.windows[usize::from(finding.cause.window)].rule);
-        if !taps.iter().any(|tap| plan.tap(*tap).level == level) {
-            return Vec::new();
+        let mut chained = Vec::new();
+        let mut event = None;
+        for finding in findings {
+            let taps = plan.taps_of(plan.windows[usize::from(finding.cause.window)].rule);
+            for &number in taps.iter().filter(|tap| plan.tap(**tap).level == level) {
+                let tap = plan.tap(number);
+                let work = &self.works[finding.work];
+                let source = &self.sources[work.chunk.source];
+                let event = event.get_or_insert_with(|| recall.event(work, source, finding.record));
+                let key = plan.key(tap, source.tenant_key, event);
+                if let (Ok(key), Ok(observed)) = (key, plan.observed(tap, event)) {
+                    let observation = Observation { key, observed, record: finding.record, tap: number };
+                    let cause = Some(finding.cause);
+                    chained.push(Chained { at: finding.at, work: finding.work, observation, cause });
+                }
+            }
         }
-        let work = &self.works[finding.work];
-        let source = &self.sources[work.chunk.source];
-        let event = recall.event(work, source, finding.record);
-        let due = taps.iter().filter(|tap| plan.tap(**tap).level == level);
-        due.filter_map(|&number| {
-            let tap = plan.tap(number);
-            let key = plan.key(tap, source.tenant_key, &event).ok()?;
-            let observed = plan.observed(tap, &event).ok()?;
-            let observation = Observation { key, observed, record: finding.record, tap: number };
-            Some(Chained { at: finding.at, work: finding.work, observation, cause: Some(finding.cause) })
-        })
-        .collect()
+        chained
     }
 }
 

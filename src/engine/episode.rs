@@ -1,6 +1,8 @@
 //! What a window's readings become: evidence, an episode, an alert.
 
 use super::work::{Recall, Work};
+use std::sync::Arc;
+
 use super::{Shared, Source};
 use crate::alert::{Alert, Evidence, Ground, MAX_SAMPLES, MAX_VALUES, RuleName, Sample};
 use crate::event::{Event, Timestamp, Value, field, micros};
@@ -49,11 +51,12 @@ impl Memo for Notes {
     }
 
     fn heap_bytes(&self) -> usize {
-        // A sample is about a kilobyte of names and values; exact accounting would cost more than it tells.
+        /// Id, names, subject and condition.
+        const TEXTS_OF_AN_ALERT: usize = 512;
         let evidence = self.episode.as_ref().map_or(&self.approach, |episode| &episode.evidence);
-        self.episode.as_ref().map_or(0, |_| size_of::<Alert>() + 256)
-            + evidence.samples.len() * 1024
-            + evidence.values.len() * 64
+        let alert = self.episode.as_ref().map_or(0, |_| size_of::<Alert>() + TEXTS_OF_AN_ALERT);
+        let values: usize = evidence.values.iter().map(|value| size_of::<String>() + value.len()).sum();
+        alert + values + evidence.samples.iter().map(Sample::bytes).sum::<usize>()
     }
 }
 
@@ -279,6 +282,12 @@ impl Taken<'_> {
                 }
             }
         }
-        Sample { source: self.source.name.clone(), line: self.work.line(self.record), at: self.at, fields }
+        let fields = serde_json::value::to_raw_value(&fields).unwrap_or_default();
+        Sample {
+            source: Arc::clone(&self.source.name),
+            line: self.work.line(self.record),
+            at: self.at,
+            fields,
+        }
     }
 }

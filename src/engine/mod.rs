@@ -105,7 +105,7 @@ impl Shared {
 /// Where lines come from.
 pub struct Source {
     /// Its name, as the operator knows it.
-    pub name: String,
+    pub name: Arc<str>,
     /// Whose events these are; empty for the only tenant.
     pub tenant: String,
     /// How its lines are decoded.
@@ -207,7 +207,7 @@ impl Engine {
         let hash = blake3::hash(tenant.as_bytes());
         let tenant_key = hash.as_bytes().iter().take(8).fold(0, |key, byte| key << 8 | u64::from(*byte));
         self.sources.push(Source {
-            name: name.to_owned(),
+            name: name.into(),
             tenant: tenant.to_owned(),
             decode,
             tenant_key,

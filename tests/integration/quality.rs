@@ -133,8 +133,9 @@ fn whom(alert: &Alert) -> HashSet<Who> {
     if !subject.is_empty() {
         return subject;
     }
-    let samples = alert.evidence.samples.iter().flat_map(|sample| &sample.fields);
-    let in_samples = samples.filter_map(|(name, value)| named(name, value.as_str()?));
+    let names = ["source.ip", "user.name"];
+    let samples = alert.evidence.samples.iter();
+    let in_samples = samples.flat_map(|sample| names.map(|name| named(name, &sample.text(name)?))).flatten();
     let values = alert.evidence.values.iter();
     let in_values = values.filter(|value| value.parse::<IpAddr>().is_ok()).map(|value| address(value));
     in_samples.chain(in_values).collect()
