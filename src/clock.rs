@@ -47,7 +47,24 @@ pub struct ClockCounts {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Clock {
     now: Option<i64>,
+    /// A step ahead that the lines after it have not confirmed yet.
+    doubt: Option<Doubt>,
 }
+
+/// A step of the clock that is on probation: lines that come after it confirm or deny it.
+#[derive(Clone, Copy, Debug)]
+struct Doubt {
+    before: i64,
+    after: i64,
+    /// The latest time without the step.
+    honest: i64,
+    confirm: usize,
+    deny: usize,
+}
+
+/// A step ahead by more than this many microseconds, a minute, is on probation for the next [`WITNESSES`] lines: a few
+/// forged lines, each a little further ahead, must not make all that is honest look late.
+const STEP: i64 = 60_000_000;
 
 impl Clock {
     /// The latest time that was believed.
@@ -81,14 +98,42 @@ impl Clock {
                 counts.ahead += 1;
                 times[index] = believed;
             }
-            let now = self.now.map_or(believed, |now| now.max(believed));
-            self.now = Some(now);
-            if believed < now.saturating_sub(lateness) {
+            let floor =
+                self.advance(received.map_or(believed, |received| believed.min(received.as_micros())));
+            if believed < floor.saturating_sub(lateness) {
                 counts.late += 1;
                 times[index] = NOT_COUNTED;
             }
         }
         counts
+    }
+}
+
+impl Clock {
+    /// Takes a believed time in and gives the time that lateness is measured from.
+    fn advance(&mut self, at: i64) -> i64 {
+        let Some(now) = self.now else {
+            self.now = Some(at);
+            return at;
+        };
+        if let Some(doubt) = &mut self.doubt {
+            if at >= doubt.before + (doubt.after - doubt.before) / 2 {
+                doubt.confirm += 1;
+            } else {
+                doubt.deny += 1;
+                doubt.honest = doubt.honest.max(at);
+            }
+        } else if at > now.saturating_add(STEP) {
+            self.doubt = Some(Doubt { before: now, after: at, honest: now, confirm: 0, deny: 0 });
+        }
+        self.now = Some(now.max(at));
+        if let Some(doubt) = self.doubt.filter(|doubt| doubt.confirm + doubt.deny >= WITNESSES) {
+            self.doubt = None;
+            if doubt.deny > doubt.confirm {
+                self.now = Some(doubt.honest);
+            }
+        }
+        self.doubt.map_or(self.now.unwrap_or(at), |doubt| doubt.honest)
     }
 }
 

@@ -117,7 +117,11 @@ pub fn replay(
         bytes += chunks.iter().map(|chunk| chunk.text.len() as u64).sum::<u64>();
         let until = if is_merged {
             engine.read(chunks);
-            furthest_behind(engine, &logs).and_then(|next| logs[next].frontier(engine)).or(Some(LAST))
+            match furthest_behind(engine, &logs) {
+                // A log whose time is not known yet may have anything to say: nothing is counted before it is.
+                Some(next) => Some(logs[next].frontier(engine).unwrap_or(FIRST)),
+                None => Some(LAST),
+            }
         } else {
             engine.read(chunks);
             None
@@ -130,6 +134,7 @@ pub fn replay(
     Ok(Replayed { alerts: alerts.finish(open), formats, bytes, broken })
 }
 
+const FIRST: Timestamp = Timestamp::from_micros(i64::MIN + 1);
 const LAST: Timestamp = Timestamp::from_micros(i64::MAX);
 
 /// The log whose lines are the oldest among those not read yet.

@@ -49,7 +49,7 @@ impl RuleSelection {
     fn load(&self) -> anyhow::Result<RuleSet> {
         let rules = RuleSet::load(!self.no_builtin_rules, &self.directories)?;
         for error in &rules.errors {
-            eprintln!("watchbell: rule refused: {error}");
+            eprintln!("watchbell: fault in a rule: {error}");
         }
         Ok(rules)
     }

@@ -164,7 +164,7 @@ impl Match {
     fn run(&self) -> anyhow::Result<ExitCode> {
         let rules = RuleSet::load(self.directories.is_empty(), &self.directories)?;
         for error in &rules.errors {
-            eprintln!("watchbell: rule refused: {error}");
+            eprintln!("watchbell: fault in a rule: {error}");
         }
         let mut settings = read_config(self.config.as_ref())?.decode;
         if self.class.is_some() {

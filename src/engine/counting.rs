@@ -141,9 +141,20 @@ impl Counting<'_> {
             let (these, more) = rest.split_at(same);
             rest = more;
             let mut removed = Vec::new();
-            partition.with_subject(first.observation.key, &mut |slot| removed.push(slot), |slots| {
+            let now = partition.now();
+            let record_of = |next: &Next<'_>| (next.work, next.observation.record);
+            let events =
+                1 + these.windows(2).filter(|pair| record_of(&pair[0]) != record_of(&pair[1])).count();
+            partition.with_subject(first.observation.key, events, &mut |slot| removed.push(slot), |slots| {
                 for next in these {
                     self.count_one(next, slots, &mut open, counted);
+                }
+                // A subject may be busy for ever with what other rules count.
+                for notes in slots.all().filter_map(|slot| slot.memo.as_deref_mut()) {
+                    if let Some(alert) = notes.close_if_over(now) {
+                        *open = open.saturating_sub(1);
+                        counted.transitions.push(Transition::Resolved(alert));
+                    }
                 }
             });
             removed.into_iter().for_each(|slot| resolve_removed(slot, &mut open, counted));
@@ -167,7 +178,7 @@ impl Counting<'_> {
         let reading = slot.window.observe(&planned.spec, at, next.observation.observed);
         if reading.holds && planned.feeds {
             let cause = Cause { window: tap.window, observed: reading.measured };
-            counted.findings.push(Finding { at: next.at, work: next.work, record, cause });
+            counted.findings.push(Finding { at: reading.first.as_micros(), work: next.work, record, cause });
         }
         if !planned.reported {
             return;

@@ -12,8 +12,8 @@ use crate::windows::table::{Memo, Slot};
 
 /// Events looked at again for evidence, of each episode or approach to one. Looking again costs a decoding.
 const MAX_LOOKS: u8 = 32;
-/// Characters of a value that are kept as evidence.
-const MAX_VALUE_CHARS: usize = 200;
+/// Bytes of a value that are kept as evidence, or of a part of a subject.
+const MAX_VALUE_BYTES: usize = 256;
 
 /// The fields of an event that say most to whoever looks at an alert.
 const SAMPLED: [crate::event::FieldId; 14] = [
@@ -63,7 +63,8 @@ impl Memo for Notes {
 impl Notes {
     /// Whether an episode is open at this time.
     pub fn is_open_at(&self, now: Timestamp) -> bool {
-        self.holds_subject(now)
+        // Windows of a lower level are further on in time.
+        self.holds_subject(now) && self.episode.as_ref().is_some_and(|episode| episode.opened_at <= now)
     }
 
     /// Ends the episode if nothing has been found for long enough at this time.
@@ -106,6 +107,11 @@ pub struct Cause {
     pub window: u16,
     /// What it measured.
     pub observed: f64,
+}
+
+/// The start of a text, as much as is kept.
+fn cut(text: &str) -> &str {
+    &text[..text.floor_char_boundary(MAX_VALUE_BYTES)]
 }
 
 /// What became of a reading.
@@ -199,9 +205,12 @@ impl Taken<'_> {
     fn open(&self, rule: usize, event: &Event<'_>, reading: Reading, begin: Timestamp) -> Alert {
         let described = &self.shared.rules[rule];
         let names = &self.shared.plan.windows[usize::from(self.tap.window)].group_by;
-        let subject: Vec<(String, String)> = names.iter().cloned().zip(self.tap.subject(event)).collect();
+        let whole: Vec<(String, String)> = names.iter().cloned().zip(self.tap.subject(event)).collect();
+        // The id is of the whole subject: two long ones that begin alike are two.
+        let id = Alert::id_of(&described.name.id, &self.source.tenant, &whole, reading.first);
+        let subject = whole.into_iter().map(|(name, value)| (name, cut(&value).to_owned())).collect();
         Alert {
-            id: Alert::id_of(&described.name.id, &self.source.tenant, &subject, reading.first),
+            id,
             rule: RuleName::clone(&described.name),
             severity: described.severity,
             tenant: self.source.tenant.clone(),
@@ -244,7 +253,7 @@ impl Taken<'_> {
         notes.looks = looks.saturating_add(1);
         let mut new_value = !counts_values;
         if let Some(value) = self.tap.value(&event) {
-            let value: String = value.chars().take(MAX_VALUE_CHARS).collect();
+            let value = cut(&value).to_owned();
             if evidence.values.len() < MAX_VALUES && !evidence.values.contains(&value) {
                 evidence.values.push(value);
                 new_value = true;
@@ -277,8 +286,7 @@ impl Taken<'_> {
                 Value::Int(number) => drop(fields.insert(name.to_owned(), (*number).into())),
                 value => {
                     let text = value.to_text().unwrap_or_default();
-                    let text: String = text.chars().take(MAX_VALUE_CHARS).collect();
-                    fields.insert(name.to_owned(), text.into());
+                    fields.insert(name.to_owned(), cut(&text).into());
                 }
             }
         }

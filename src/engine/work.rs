@@ -279,6 +279,11 @@ impl Reader {
                         }
                         for &number in taps {
                             let tap = shared.plan.tap(number);
+                            let outer = shared.plan.windows[usize::from(tap.window)].rule;
+                            if outer != rule && shared.is_allowed(&event, outer) {
+                                counts.allowed += 1;
+                                continue;
+                            }
                             let key = match last_key {
                                 Some((subject, key)) if subject == tap.subject_number => Ok(key),
                                 _ => shared.plan.key(tap, source.tenant_key, &event),

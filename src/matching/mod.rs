@@ -436,7 +436,7 @@ fn keywords_look_at(event: &Event<'_>, id: FieldId) -> bool {
 /// The target and the length of its path, when path and query are the parts of the target, as in access logs.
 fn path_in_target<'e>(event: &'e Event<'_>) -> Option<(&'e str, usize)> {
     let (target, path) = (event.text(field::URL_ORIGINAL)?, event.text(field::URL_PATH)?);
-    let rest = target.strip_prefix(path)?;
+    let rest = target.strip_prefix(path).filter(|_| !path.contains('?'))?;
     let is_whole = match event.get(field::URL_QUERY) {
         Value::Missing => rest.is_empty(),
         Value::Text(query) => rest.strip_prefix('?') == Some(query.as_ref()),

@@ -203,13 +203,23 @@ impl Plan {
                 let rule = &rules.rules[window.rule];
                 names.iter().any(|name| rule.name.as_ref() == Some(name) || rule.id.as_ref() == Some(name))
             };
-            let inhibitors = plan.windows.iter().enumerate().filter(|(_, window)| is_named(window));
+            let (level, group_by) = (plan.windows[number].level, plan.windows[number].group_by.clone());
+            let is_alike = |window: &PlannedWindow| window.level <= level && window.group_by == group_by;
+            let inhibitors =
+                plan.windows.iter().enumerate().filter(|(_, window)| is_named(window) && is_alike(window));
             plan.windows[number].inhibited_by = inhibitors.map(|(other, _)| other as u16).collect();
             plan.windows[number].feeds = rules.rules.get(plan.windows[number].rule).is_some_and(|rule| {
                 matches!(rule.body, Body::Correlation(_))
                     && !plan.by_rule[plan.windows[number].rule].is_empty()
             });
         }
+        // Of one event, what inhibits is counted before what it inhibits.
+        let is_inhibited: Vec<bool> = plan
+            .taps
+            .iter()
+            .map(|tap| !plan.windows[usize::from(tap.window)].inhibited_by.is_empty())
+            .collect();
+        plan.by_rule.iter_mut().for_each(|taps| taps.sort_by_key(|tap| is_inhibited[usize::from(*tap)]));
         plan
     }
 

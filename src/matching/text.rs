@@ -242,12 +242,15 @@ impl TextIndex {
             }
             return;
         }
+        let haystack = if text.is_ascii() { Cow::Borrowed(text) } else { Cow::Owned(fold_case(text)) };
+        // Places are those of the folded text, which may be shorter or longer than the text itself.
         let part_of = |id: FieldId| match path_end {
             Some(end) if id == field::URL_PATH => 0..end,
             Some(end) if id == field::URL_QUERY => (end + 1).min(text.len())..text.len(),
-            _ => 0..text.len(),
+            _ => 0..haystack.len(),
         };
-        let haystack = if text.is_ascii() { Cow::Borrowed(text) } else { Cow::Owned(fold_case(text)) };
+        // Parts are of ASCII text alone, where both are the same.
+        let unfolded = |part: std::ops::Range<usize>| if path_end.is_some() { &text[part] } else { text };
         // Only patterns with wildcards, and equality, need ASCII letters in lower case too.
         let mut lower: Option<Cow<'_, str>> = None;
         let mut lowered = || -> Cow<'_, str> {
@@ -292,9 +295,9 @@ impl TextIndex {
                 Confirm::Anywhere => true,
                 Confirm::Start => start == part.start,
                 Confirm::End => end == part.end,
-                Confirm::Pattern { pattern, cased: true } => pattern.matches(&text[part]),
+                Confirm::Pattern { pattern, cased: true } => pattern.matches(unfolded(part)),
                 Confirm::Pattern { pattern, cased: false } => pattern.matches(&lowered()[part]),
-                Confirm::Regex(regex) => regex.is_match(&text[part]),
+                Confirm::Regex(regex) => regex.is_match(unfolded(part)),
             }
         };
         if let Some(automaton) = &self.automaton {
@@ -312,6 +315,9 @@ impl TextIndex {
             }
         }
         for use_ in &self.loose {
+            if use_.hit.field == field::URL_QUERY && path_end == Some(text.len()) {
+                continue;
+            }
             let part = part_of(use_.hit.field);
             if confirmed(use_, part.start, part.start) {
                 hits.push(use_.hit);

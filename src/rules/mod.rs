@@ -209,6 +209,14 @@ impl Rule {
         }
     }
 
+    /// How many correlations deep the rule is; a detection that reports is as deep as a correlation of detections.
+    pub fn level(&self) -> usize {
+        match &self.body {
+            Body::Detection(_) => 1,
+            Body::Correlation(linked) => linked.level,
+        }
+    }
+
     /// The id, else the name, else the title: what identifies the rule across versions.
     pub fn identity(&self) -> &str {
         self.id.as_deref().or(self.name.as_deref()).unwrap_or(&self.title)
@@ -332,7 +340,11 @@ impl RuleSet {
                 self.errors.extend(faults.into_errors(file));
                 continue;
             };
-            let names: Vec<String> = rule.id.iter().chain(&rule.name).cloned().collect();
+            let mut names: Vec<String> = rule.id.iter().chain(&rule.name).cloned().collect();
+            if names.is_empty() {
+                // What identifies it, so that its alerts are not taken for another's.
+                names.push(rule.title.clone());
+            }
             let earlier = names.iter().find_map(|name| seen.get(name).copied());
             match earlier {
                 Some(index) if self.rules[index].builtin && !builtin => {
@@ -412,10 +424,19 @@ impl RuleSet {
     fn check_inhibitions(&mut self) {
         for rule in &self.rules {
             for name in &rule.inhibited_by {
-                let expected = match self.find(name) {
-                    Some(other) if other.group_by() == rule.group_by() && other.reported => continue,
+                let is_named =
+                    |other: &&Rule| other.id.as_ref() == Some(name) || other.name.as_ref() == Some(name);
+                let expected = match self.rules.iter().find(is_named) {
+                    Some(other)
+                        if other.group_by() == rule.group_by()
+                            && other.level() <= rule.level()
+                            && other.reported =>
+                    {
+                        continue;
+                    }
                     Some(_) => format!(
-                        "a rule that is reported and has the same group-by: '{name}' is not or has not"
+                        "a rule that is reported, has the same group-by and is no more correlations deep, which \
+                         '{name}' is not"
                     ),
                     None => format!("the name or id of a rule that is loaded, not '{name}'"),
                 };

@@ -47,6 +47,13 @@ impl LazyRegex {
             let last = error.lines().last().unwrap_or_default();
             return Err(format!("a regular expression: {}", last.trim_start_matches("error: ")));
         }
+        // Only those with large repetitions can be too large to compile, and take long to try.
+        if has_large_repetition(source) && fancy_regex::Regex::new(source).is_err() {
+            return Err(
+                "a smaller regular expression: its repetitions multiply to more than can be compiled"
+                    .to_owned(),
+            );
+        }
         Ok(Self { source: source.into(), compiled: Arc::default() })
     }
 
@@ -73,6 +80,15 @@ impl LazyRegex {
         });
         for_all.as_ref().is_some_and(|regex| regex.is_match(text).unwrap_or(false))
     }
+}
+
+/// Whether anything is to be repeated a hundred times or more, all repetitions multiplied.
+fn has_large_repetition(source: &str) -> bool {
+    let counts = source
+        .split('{')
+        .skip(1)
+        .filter_map(|rest| rest.split(['}', ',']).filter_map(|n| n.parse::<u64>().ok()).max());
+    counts.fold(1_u64, u64::saturating_mul) >= 100
 }
 
 #[cfg(test)]

@@ -25,9 +25,29 @@ const MIN_TIDY: u16 = 16;
 #[derive(Clone, Copy, Debug)]
 struct Entry {
     at: i64,
-    hash: u64,
+    /// The hash of the value, but for its top bits: there, the level at which it was kept.
+    tag: u64,
     /// When the value was observed next; `i64::MAX` when it was not.
     next: i64,
+}
+
+/// Bits of a tag that are of the hash.
+const HASH_BITS: u32 = 58;
+const HASH: u64 = (1 << HASH_BITS) - 1;
+
+impl Entry {
+    fn new(at: i64, hash: u64, next: i64, level: u8) -> Self {
+        Self { at, tag: hash & HASH | u64::from(level) << HASH_BITS, next }
+    }
+
+    fn is(&self, hash: u64) -> bool {
+        self.tag & HASH == hash & HASH
+    }
+
+    /// How many values it stands for.
+    fn weight(&self) -> u64 {
+        1 << (self.tag >> HASH_BITS)
+    }
 }
 
 /// A sliding count of distinct values; see the module.
@@ -38,7 +58,7 @@ pub struct Distinct {
     expired: u16,
     /// The first entry of the window that ends at `latest`, and how many values are in it.
     window: u16,
-    live: u16,
+    live: u64,
     /// Tidy up at this many entries.
     tidy_at: u16,
     /// Only hashes that end in this many zero bits are kept.
@@ -74,7 +94,7 @@ impl Distinct {
             if self.entries.len() >= usize::from(self.tidy_at) {
                 self.tidy(span, micros(spec.lateness));
             }
-            self.reading(spec, usize::from(self.live), at)
+            self.reading(spec, self.live, at)
         } else {
             if self.keeps(hash) {
                 self.insert(at, hash);
@@ -93,17 +113,18 @@ impl Distinct {
     }
 
     fn keeps(&self, hash: u64) -> bool {
-        hash.trailing_zeros() >= u32::from(self.level)
+        // A hash of zeros alone would be kept at any level; its top bits are not there to tell.
+        (hash & HASH | 1 << HASH_BITS).trailing_zeros() >= u32::from(self.level)
     }
 
-    fn reading(&self, spec: &Spec, kept: usize, end: i64) -> Reading {
-        Reading::at(spec, kept as f64 * f64::from(self.level).exp2(), end)
+    fn reading(&self, spec: &Spec, values: u64, end: i64) -> Reading {
+        Reading::at(spec, values as f64, end)
     }
 
     fn slide(&mut self, span: i64, horizon: i64) {
         let start = self.latest.saturating_sub(span);
         while let Some(entry) = self.entries.get(usize::from(self.window)).filter(|entry| entry.at < start) {
-            self.live -= u16::from(entry.next == i64::MAX);
+            self.live -= if entry.next == i64::MAX { entry.weight() } else { 0 };
             self.window += 1;
         }
         let oldest = self.latest.saturating_sub(horizon);
@@ -120,42 +141,49 @@ impl Distinct {
                 self.tidy_at = MIN_TIDY;
             }
         }
+        // One step an observation: what was kept at a higher level still counts for as many.
+        if self.level > 0 && self.entries.len() - usize::from(self.expired) < MAX_ENTRIES / 8 {
+            self.level -= 1;
+        }
     }
 
     fn append(&mut self, at: i64, hash: u64) {
         let earlier = self.entries[usize::from(self.expired)..]
             .iter()
-            .rposition(|entry| entry.hash == hash)
+            .rposition(|entry| entry.is(hash))
             .map(|place| place + usize::from(self.expired));
         match earlier {
             Some(place) if self.entries[place].at == at => return,
             Some(place) => {
                 self.entries[place].next = at;
-                self.live += u16::from(place < usize::from(self.window));
+                self.live -= if place < usize::from(self.window) { 0 } else { self.entries[place].weight() };
             }
-            None => self.live += 1,
+            None => {}
         }
-        self.entries.push(Entry { at, hash, next: i64::MAX });
+        let entry = Entry::new(at, hash, i64::MAX, self.level);
+        self.live += entry.weight();
+        self.entries.push(entry);
     }
 
     fn insert(&mut self, at: i64, hash: u64) {
         let expired = usize::from(self.expired);
         let place = self.entries.partition_point(|entry| entry.at <= at).max(expired);
-        let later = self.entries[place..].iter().find(|entry| entry.hash == hash).map(|entry| entry.at);
-        if let Some(earlier) = self.entries[expired..place].iter_mut().rfind(|entry| entry.hash == hash) {
+        let later = self.entries[place..].iter().find(|entry| entry.is(hash)).map(|entry| entry.at);
+        if let Some(earlier) = self.entries[expired..place].iter_mut().rfind(|entry| entry.is(hash)) {
             if earlier.at == at {
                 return;
             }
             earlier.next = at;
         }
-        self.entries.insert(place, Entry { at, hash, next: later.unwrap_or(i64::MAX) });
+        self.entries.insert(place, Entry::new(at, hash, later.unwrap_or(i64::MAX), self.level));
     }
 
     fn find_window(&mut self, span: i64) {
         let start = self.latest.saturating_sub(span);
         let window = self.entries.partition_point(|entry| entry.at < start).max(usize::from(self.expired));
         self.window = window as u16;
-        self.live = self.entries[window..].iter().filter(|entry| entry.next == i64::MAX).count() as u16;
+        self.live =
+            self.entries[window..].iter().filter(|entry| entry.next == i64::MAX).map(Entry::weight).sum();
     }
 
     fn read_again(&self, spec: &Spec, at: i64, span: i64) -> Reading {
@@ -169,7 +197,7 @@ impl Distinct {
             last_end = Some(end);
             let first = live.partition_point(|entry| entry.at < end.saturating_sub(span));
             let past = live.partition_point(|entry| entry.at <= end);
-            let kept = live[first..past].iter().filter(|entry| entry.next > end).count();
+            let kept = live[first..past].iter().filter(|entry| entry.next > end).map(Entry::weight).sum();
             reading = reading.and(self.reading(spec, kept, end));
         }
         reading
@@ -185,7 +213,15 @@ impl Distinct {
         while self.entries.len() > MAX_ENTRIES * 3 / 4 {
             self.level += 1;
             let level = u32::from(self.level);
-            self.retain(|entry| entry.hash.trailing_zeros() >= level);
+            self.retain(|entry| (entry.tag & HASH | 1 << HASH_BITS).trailing_zeros() >= level);
+            for entry in &mut self.entries {
+                *entry = Entry::new(
+                    entry.at,
+                    entry.tag,
+                    entry.next,
+                    self.level.max((entry.tag >> HASH_BITS) as u8),
+                );
+            }
         }
         self.tidy_at = (self.entries.len() * 2).clamp(usize::from(MIN_TIDY), MAX_ENTRIES) as u16;
         self.find_window(span);

@@ -91,7 +91,7 @@ impl<A: Amount> Runs<A> {
             self.slide(span, spec.horizon());
             self.reading(spec, self.total, at)
         } else {
-            self.insert(at, amount, span);
+            self.insert(at, amount, span, spec.horizon());
             self.read_again(spec, at, span)
         }
     }
@@ -144,14 +144,18 @@ impl<A: Amount> Runs<A> {
         }
     }
 
-    fn insert(&mut self, at: i64, amount: A, span: i64) {
+    fn insert(&mut self, at: i64, amount: A, span: i64, horizon: i64) {
         let rounded = self.rounded(at);
         let place = self.runs.partition_point(|run| run.at < rounded).max(self.expired as usize);
         match self.runs.get_mut(place) {
             Some(run) if run.at == rounded => run.amount += amount,
             _ => self.runs.insert(place, Run { at: rounded, amount }),
         }
-        self.find_window(span);
+        if self.runs.len() > MAX_RUNS {
+            self.coarsen(span, horizon);
+        } else {
+            self.find_window(span);
+        }
     }
 
     /// The windows that an observation at `at` is in, other than the latest, may have changed too.

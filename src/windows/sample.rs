@@ -36,6 +36,9 @@ impl Sample {
                 self.level = 0;
             }
         }
+        if self.level > 0 && self.entries.len() < MAX_ENTRIES / 8 {
+            self.level -= 1;
+        }
         self.taken = self.taken.wrapping_add(1);
         let hash = mixed(self.taken);
         if self.keeps(hash) {

@@ -190,12 +190,18 @@ impl<M: Memo> Partition<'_, M> {
         self.queues.now = self.queues.now.max(now.as_micros());
     }
 
+    /// Nothing before this time will be counted any more.
+    pub fn now(&self) -> Timestamp {
+        Timestamp::from_micros(self.queues.now)
+    }
+
     /// Calls `work` with the subject's slots, which gives the one for a rule, new if need be.
     ///
-    /// `removed` takes the memos of subjects that had to go to make room.
+    /// `seen` is how many events it is about. `removed` takes the slots of subjects that had to go to make room.
     pub fn with_subject<R>(
         &mut self,
         key: Key,
+        seen: usize,
         removed: &mut impl FnMut(Slot<M>),
         work: impl FnOnce(&mut SubjectSlots<'_, M>) -> R,
     ) -> R {
@@ -205,7 +211,7 @@ impl<M: Memo> Partition<'_, M> {
             is_new = true;
             Subject { slots: SmallVec::new(), idle_at: i64::MIN, heap_bytes: 0, credit: 0 }
         });
-        subject.credit = subject.credit.saturating_add(1);
+        subject.credit = subject.credit.saturating_add(u16::try_from(seen).unwrap_or(u16::MAX));
         let mut slots = SubjectSlots { subject: &mut subject };
         let result = work(&mut slots);
         let heap_bytes = subject.heap_bytes();
@@ -388,6 +394,11 @@ impl<M> SubjectSlots<'_, M> {
         slots.any(|slot| slot.memo.as_deref().is_some_and(&is_such))
     }
 
+    /// Every slot of the subject.
+    pub fn all(&mut self) -> impl Iterator<Item = &mut Slot<M>> {
+        self.subject.slots.iter_mut()
+    }
+
     /// The slot of a rule, with an empty window if there is none yet.
     pub fn slot(&mut self, rule: u16, spec: &Spec, at: Timestamp) -> &mut Slot<M> {
         let idle_at = at.as_micros().saturating_add(spec.horizon());
@@ -427,7 +438,7 @@ mod tests {
         let at = Timestamp::from_seconds(at);
         let mut partition = table.partition(key.partition());
         partition.advance_to(at);
-        partition.with_subject(key, &mut |_| {}, |slots| {
+        partition.with_subject(key, 1, &mut |_| {}, |slots| {
             slots.slot(0, &spec, at).window.observe(&spec, at, Observed::Occurrence).measured
         })
     }

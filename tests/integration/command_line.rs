@@ -173,7 +173,7 @@ fn an_invalid_rule_does_not_keep_the_others_from_working() {
         &log,
     ]);
     assert!(output.status.success());
-    assert!(text(&output.stderr).contains("rule refused"), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("fault in a rule"), "{}", text(&output.stderr));
     assert!(text(&output.stdout).contains("brute_force_by_address"));
 }
 

@@ -4,5 +4,6 @@
 
 mod architecture;
 mod command_line;
+mod corners;
 mod engine;
 mod quality;
