@@ -94,9 +94,9 @@ pub struct Condition {
 pub struct Evidence {
     /// The window in which the condition was first satisfied.
     pub window: (Timestamp, Timestamp),
-    /// The first and the last event that is kept or counted here.
+    /// The first event that is kept here.
     pub first_seen_at: Timestamp,
-    /// How many observations were taken in since the episode opened, the first one included.
+    /// How many observations satisfied the condition, the one that opened the episode included.
     pub findings: u64,
     /// Findings of other rules, for rules that look at those.
     pub grounds: Vec<Ground>,

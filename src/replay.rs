@@ -72,7 +72,7 @@ struct Log {
     is_done: bool,
 }
 
-/// Bytes of whole lines.
+/// Texts of whole lines.
 type Batch = Vec<String>;
 
 struct Input {

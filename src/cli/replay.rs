@@ -243,7 +243,7 @@ fn short(at: crate::event::Timestamp) -> String {
 }
 
 fn amount(value: f64) -> String {
-    if value.fract() == 0.0 { grouped(value as u64) } else { format!("{value:.2}") }
+    if value.fract() == 0.0 && value >= 0.0 { grouped(value as u64) } else { format!("{value:.2}") }
 }
 
 /// With a comma between thousands.

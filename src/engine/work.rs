@@ -12,8 +12,8 @@ use crate::windows::table::{Key, PARTITIONS};
 
 /// Undecodable lines kept to be shown, of each piece of log.
 const MAX_UNDECODABLE_SAMPLES: usize = 3;
-/// Bytes of an undecodable line that are kept.
-const MAX_SAMPLE_BYTES: usize = 200;
+/// Characters of an undecodable line that are kept.
+const MAX_SAMPLE_CHARS: usize = 200;
 
 /// A piece of a log: whole lines.
 #[derive(Debug)]
@@ -316,7 +316,7 @@ impl Reader {
                         counts.undecodable[place] += 1;
                     }
                     if undecodable.len() < MAX_UNDECODABLE_SAMPLES {
-                        let start = line.chars().take(MAX_SAMPLE_BYTES).collect();
+                        let start = line.chars().take(MAX_SAMPLE_CHARS).collect();
                         let line = u64::from(line_number);
                         undecodable.push(UndecodableLine { source: chunk.source, line, reason, start });
                     }

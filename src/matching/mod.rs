@@ -33,7 +33,7 @@ pub struct Matcher {
     /// Whether a text test looks at the field, by number of the field.
     tested: Vec<bool>,
     has_keywords: bool,
-    /// Whether a keyword could be found in a number or an address.
+    /// Whether a keyword could be found in a number.
     has_numeric_keywords: bool,
 }
 

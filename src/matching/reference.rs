@@ -6,7 +6,7 @@
 
 use crate::event::{Event, Schema, Value};
 use crate::rules::detection::{Check, Expression, Relation, Test};
-use crate::rules::pattern::{Pattern, fold_case};
+use crate::rules::pattern::fold_case;
 
 /// Whether the event satisfies the expression.
 pub fn holds(expression: &Expression, event: &Event<'_>, schema: &Schema) -> bool {
@@ -67,14 +67,10 @@ fn check_text(check: &Check, value: &Value<'_>) -> bool {
     let Some(text) = value.to_text() else { return false };
     match check {
         Check::Text { pattern, cased: true } => pattern.matches(&text),
-        Check::Text { pattern, cased: false } => lower(pattern).matches(&fold_case(&text)),
+        Check::Text { pattern, cased: false } => pattern.fold_case().matches(&fold_case(&text)),
         Check::Regex(regex) => regex.is_match(&text),
         _ => false,
     }
-}
-
-fn lower(pattern: &Pattern) -> Pattern {
-    pattern.fold_case()
 }
 
 fn one_of(value: &Value<'_>, test: &dyn Fn(&Value<'_>) -> bool) -> bool {

@@ -86,14 +86,6 @@ impl Pattern {
         self
     }
 
-    /// With another pattern behind it.
-    pub fn followed_by(mut self, other: Pattern) -> Self {
-        for part in other.parts {
-            self.push(part);
-        }
-        self
-    }
-
     /// The pieces.
     pub fn parts(&self) -> &[Part] {
         &self.parts

@@ -16,7 +16,7 @@ use smallvec::SmallVec;
 use super::{Reading, Spec};
 use crate::event::{Timestamp, micros};
 
-/// Most observations a window keeps: 12 KB.
+/// Most observations a window keeps: 12 KB, and up to 24 KB of memory.
 pub const MAX_ENTRIES: usize = 512;
 
 /// Room is made only when this many observations are there, so that it costs little on average.

@@ -12,7 +12,7 @@ use smallvec::SmallVec;
 use super::{Measure, Reading, Spec};
 use crate::event::{Timestamp, micros};
 
-/// Most runs of a window: 4 KB for counts. Half of them are for the window, half for what only late
+/// Most runs of a window: 4 KB for counts, and up to 8 KB of memory. Half of them are for the window, half for what only late
 /// observations can still ask for.
 pub const MAX_RUNS: usize = 256;
 

@@ -9,7 +9,7 @@ use smallvec::SmallVec;
 use super::{Measure, Reading, Spec};
 use crate::event::{Timestamp, micros};
 
-/// Most observations a window keeps: 8 KB.
+/// Most observations a window keeps: 12 KB, and up to 24 KB of memory.
 pub const MAX_ENTRIES: usize = 512;
 
 /// A sliding sample of numbers; see the module.
