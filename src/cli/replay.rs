@@ -43,9 +43,9 @@ pub struct Replay {
     /// Configuration file (login patterns, trusted proxies, allowlist, ...)
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Threads to use [default: one a core]
-    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
-    threads: usize,
+    /// Threads to use, at most 256 [default: one a core]
+    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true, value_parser = clap::value_parser!(u16).range(0..=256))]
+    threads: u16,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -72,7 +72,7 @@ impl Replay {
         let settings = Settings {
             tolerance: config.clock.tolerance(),
             max_window_bytes: config.memory.window_bytes(),
-            threads: self.threads,
+            threads: usize::from(self.threads),
             ..Settings::default()
         };
         let mut engine = Engine::new(&rules, allowlist, &settings).context("cannot start threads")?;
@@ -105,6 +105,8 @@ impl Replay {
         for error in &replayed.broken {
             eprintln!("watchbell: {error}; what is before that was read");
         }
+        // The process ends here: giving back a million small pieces of memory one by one would only take time.
+        std::mem::forget(engine);
         Ok(if replayed.broken.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(2) })
     }
 }

@@ -16,6 +16,8 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rayon::prelude::*;
+
 use crate::event::Class;
 use correlation::Correlation;
 use detection::Expression;
@@ -312,57 +314,40 @@ impl RuleSet {
     pub fn from_texts(sources: &[(String, String, bool)]) -> Self {
         let mut set = Self::default();
         let mut seen: HashMap<String, usize> = HashMap::new();
-        for (file, text, builtin) in sources {
-            set.read_file(file, text, *builtin, &mut seen);
+        // Reading is most of the time until the first line can be looked at.
+        let read: Vec<_> =
+            sources.par_iter().map(|(file, text, builtin)| read_file(file, text, *builtin)).collect();
+        for document in read.into_iter().flatten() {
+            match document {
+                Ok(rule) => set.add(rule, &mut seen),
+                Err(mut errors) => set.errors.append(&mut errors),
+            }
         }
         set.link();
         set.errors.sort();
         set
     }
 
-    fn read_file(&mut self, file: &str, text: &str, builtin: bool, seen: &mut HashMap<String, usize>) {
-        let documents = match yaml::documents(text) {
-            Ok(documents) => documents,
-            Err(error) => {
-                let place = Place { file: file.to_owned(), line: error.line };
-                self.errors.push(RuleError {
-                    place,
-                    key: String::new(),
-                    expected: format!("YAML: {}", error.message),
-                });
-                return;
+    fn add(&mut self, rule: Rule, seen: &mut HashMap<String, usize>) {
+        let mut names: Vec<String> = rule.id.iter().chain(&rule.name).cloned().collect();
+        if names.is_empty() {
+            // What identifies it, so that its alerts are not taken for another's.
+            names.push(rule.title.clone());
+        }
+        let earlier = names.iter().find_map(|name| seen.get(name).copied());
+        match earlier {
+            Some(index) if self.rules[index].builtin && !rule.builtin => {
+                seen.extend(names.into_iter().map(|name| (name, index)));
+                self.rules[index] = rule;
             }
-        };
-        for document in &documents {
-            let mut faults = Faults::default();
-            let rule = read_document(document, file, builtin, &mut faults);
-            let Some(rule) = rule.filter(|_| faults.count() == 0) else {
-                self.errors.extend(faults.into_errors(file));
-                continue;
-            };
-            let mut names: Vec<String> = rule.id.iter().chain(&rule.name).cloned().collect();
-            if names.is_empty() {
-                // What identifies it, so that its alerts are not taken for another's.
-                names.push(rule.title.clone());
-            }
-            let earlier = names.iter().find_map(|name| seen.get(name).copied());
-            match earlier {
-                Some(index) if self.rules[index].builtin && !builtin => {
-                    seen.extend(names.into_iter().map(|name| (name, index)));
-                    self.rules[index] = rule;
-                }
-                Some(index) => self.errors.push(RuleError {
-                    place: rule.place.clone(),
-                    key: "id".to_owned(),
-                    expected: format!(
-                        "an id and a name of its own: {} has one of them",
-                        self.rules[index].place
-                    ),
-                }),
-                None => {
-                    seen.extend(names.into_iter().map(|name| (name, self.rules.len())));
-                    self.rules.push(rule);
-                }
+            Some(index) => self.errors.push(RuleError {
+                place: rule.place.clone(),
+                key: "id".to_owned(),
+                expected: format!("an id and a name of its own: {} has one of them", self.rules[index].place),
+            }),
+            None => {
+                seen.extend(names.into_iter().map(|name| (name, self.rules.len())));
+                self.rules.push(rule);
             }
         }
     }
@@ -500,6 +485,26 @@ impl RuleSet {
             rule.id.as_deref() == Some(name) || rule.name.as_deref() == Some(name) || rule.title == name
         })
     }
+}
+
+/// The rules of a file, or what is wrong with each.
+fn read_file(file: &str, text: &str, builtin: bool) -> Vec<Result<Rule, Vec<RuleError>>> {
+    let documents = match yaml::documents(text) {
+        Ok(documents) => documents,
+        Err(error) => {
+            let place = Place { file: file.to_owned(), line: error.line };
+            let expected = format!("YAML: {}", error.message);
+            return vec![Err(vec![RuleError { place, key: String::new(), expected }])];
+        }
+    };
+    let read = documents.iter().map(|document| {
+        let mut faults = Faults::default();
+        match read_document(document, file, builtin, &mut faults) {
+            Some(rule) if faults.count() == 0 => Ok(rule),
+            _ => Err(faults.into_errors(file).collect()),
+        }
+    });
+    read.collect()
 }
 
 fn read_document(document: &Node, file: &str, builtin: bool, faults: &mut Faults) -> Option<Rule> {

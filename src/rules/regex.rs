@@ -6,6 +6,8 @@
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
+use regex_syntax::hir::{Class, Hir, HirKind};
+
 /// Memory that a compiled expression may take to remember what it has worked out, for each thread that uses it. Few
 /// texts get as far as an expression, so speed matters less than that there are many of them.
 const MAX_CACHE_BYTES: usize = 256 << 10;
@@ -40,15 +42,16 @@ impl LazyRegex {
     /// Checks the expression. The error says what was expected.
     pub fn checked(source: &str) -> Result<Self, String> {
         // The parser is quick, and knows all but lookaround and back references.
-        if let Err(error) = regex_syntax::parse(source)
+        let parsed = regex_syntax::parse(source);
+        if let Err(error) = &parsed
             && fancy_regex::Regex::new(source).is_err()
         {
             let error = error.to_string();
             let last = error.lines().last().unwrap_or_default();
             return Err(format!("a regular expression: {}", last.trim_start_matches("error: ")));
         }
-        // Only those with large repetitions can be too large to compile, and take long to try.
-        if has_large_repetition(source) && fancy_regex::Regex::new(source).is_err() {
+        // Whether one can be compiled is only tried where that is in doubt.
+        if parsed.is_ok_and(|hir| size(&hir) > MAX_SURE_SIZE) && fancy_regex::Regex::new(source).is_err() {
             return Err(
                 "a smaller regular expression: its repetitions multiply to more than can be compiled"
                     .to_owned(),
@@ -82,13 +85,25 @@ impl LazyRegex {
     }
 }
 
-/// Whether anything is to be repeated a hundred times or more, all repetitions multiplied.
-fn has_large_repetition(source: &str) -> bool {
-    let counts = source
-        .split('{')
-        .skip(1)
-        .filter_map(|rest| rest.split(['}', ',']).filter_map(|n| n.parse::<u64>().ok()).max());
-    counts.fold(1_u64, u64::saturating_mul) >= 100
+/// Up to this size an expression can be compiled for sure.
+const MAX_SURE_SIZE: u64 = 200_000;
+
+/// Roughly how large an expression is when its repetitions are written out.
+fn size(hir: &Hir) -> u64 {
+    match hir.kind() {
+        HirKind::Empty | HirKind::Look(_) => 0,
+        HirKind::Literal(literal) => literal.0.len() as u64,
+        HirKind::Class(Class::Unicode(class)) => class.ranges().len() as u64,
+        HirKind::Class(Class::Bytes(class)) => class.ranges().len() as u64,
+        HirKind::Repetition(repetition) => {
+            let times = repetition.max.unwrap_or(repetition.min.max(1));
+            u64::from(times).saturating_mul(size(&repetition.sub))
+        }
+        HirKind::Capture(capture) => size(&capture.sub),
+        HirKind::Concat(parts) | HirKind::Alternation(parts) => {
+            parts.iter().map(size).fold(0, u64::saturating_add)
+        }
+    }
 }
 
 #[cfg(test)]
