@@ -312,7 +312,9 @@ impl Reader {
                 Ok(Decoded::Nothing) => {}
                 Err(reason) => {
                     counts.lines += 1;
-                    if let Some(place) = Undecodable::ALL.iter().position(|known| *known == reason) {
+                    if let Some(place) =
+                        Undecodable::ALL.iter().position(|known| known.reason() == reason.reason())
+                    {
                         counts.undecodable[place] += 1;
                     }
                     if undecodable.len() < MAX_UNDECODABLE_SAMPLES {

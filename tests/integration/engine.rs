@@ -229,6 +229,18 @@ fn bad_lines_are_counted_by_reason_and_lose_nothing_else() {
 }
 
 #[test]
+fn a_line_is_counted_wherever_it_breaks() {
+    let mut engine = engine(&rules(""), Allowlist::default(), 1);
+    let source = engine.add_source("test", "", Arc::new(decode::Settings::default()));
+    let text =
+        "203.0.113.9 - - [10/Mar/2026:12:00:00 +0000] \"POST /login HTTP/1.1\" 401 157 \"-\" \"Mozilla\n"
+            .to_owned();
+    engine.read(vec![Chunk { source, text, format: Format::Combined, received: None }]);
+    let counts = engine.counts().read;
+    assert_eq!((counts.lines, counts.events, counts.undecodable.iter().sum::<u64>()), (1, 0, 1));
+}
+
+#[test]
 fn a_forged_time_neither_opens_an_alert_nor_hides_the_others() {
     let rules = count_of_failures(4, "1m");
     let lines = failures([0, 10, 9_000_000, 20, 30, 40]);
