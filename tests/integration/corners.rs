@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::time::Duration;
+
 use watchbell::alert::Alert;
 use watchbell::allowlist::*;
 use watchbell::clock::*;
@@ -15,36 +16,8 @@ use watchbell::rules::pattern::Pattern;
 use watchbell::rules::{Body, RuleSet};
 use watchbell::windows::{Measure, Spec};
 
-const START: i64 = 1_800_000_000;
-const BASE: &str = "
-title: failed
-name: failed
-logsource: {product: watchbell}
-detection: {s: {event.outcome: failure}, condition: s}
-x-watchbell: {reported: false}
----
-title: succeeded
-name: succeeded
-logsource: {product: watchbell}
-detection: {s: {event.outcome: success}, condition: s}
-x-watchbell: {reported: false}
----
-";
-fn rules(text: &str) -> RuleSet {
-    let set = RuleSet::from_texts(&[("r.yml".to_owned(), format!("{BASE}{text}"), false)]);
-    assert_eq!(set.errors, []);
-    set
-}
-fn line_from(at: i64, user: &str, outcome: &str, ip: &str) -> String {
-    let at = Timestamp::from_seconds(START + at);
-    format!(r#"{{"@timestamp":"{at}","user.name":"{user}","event.outcome":"{outcome}","source.ip":"{ip}"}}"#)
-}
-fn line(at: i64, user: &str, outcome: &str) -> String {
-    line_from(at, user, outcome, "192.0.2.1")
-}
-fn failures(times: impl IntoIterator<Item = i64>) -> Vec<String> {
-    times.into_iter().map(|at| line(at, "ann", "failure")).collect()
-}
+use crate::engine::{START, failures, line, line_from, rules};
+
 fn run(rules: &RuleSet, allow: Allowlist, batches: &[&[String]]) -> (Engine, Vec<Transition>, Vec<Alert>) {
     let mut engine = Engine::new(rules, allow, &Settings { threads: 1, ..Settings::default() }).unwrap();
     let source = engine.add_source("test", "", Arc::new(decode::Settings::default()));

@@ -14,7 +14,7 @@ use watchbell::generate::{Config, Kind, write};
 use watchbell::replay::replay;
 use watchbell::rules::RuleSet;
 
-const START: i64 = 1_800_000_000;
+pub const START: i64 = 1_800_000_000;
 
 /// Detections `failed` and `succeeded`, to count.
 const BASE: &str = "
@@ -32,7 +32,7 @@ x-watchbell: {reported: false}
 ---
 ";
 
-fn rules(text: &str) -> RuleSet {
+pub fn rules(text: &str) -> RuleSet {
     let set = RuleSet::from_texts(&[("r.yml".to_owned(), format!("{BASE}{text}"), false)]);
     assert_eq!(set.errors, []);
     set
@@ -45,14 +45,18 @@ fn count_of_failures(threshold: u32, span: &str) -> RuleSet {
     ))
 }
 
-fn line(at: i64, user: &str, outcome: &str) -> String {
+pub fn line(at: i64, user: &str, outcome: &str) -> String {
+    line_from(at, user, outcome, "192.0.2.1")
+}
+
+pub fn line_from(at: i64, user: &str, outcome: &str, address: &str) -> String {
     let at = Timestamp::from_seconds(START + at);
     format!(
-        r#"{{"@timestamp":"{at}","user.name":"{user}","event.outcome":"{outcome}","source.ip":"192.0.2.1"}}"#
+        r#"{{"@timestamp":"{at}","user.name":"{user}","event.outcome":"{outcome}","source.ip":"{address}"}}"#
     )
 }
 
-fn failures(times: impl IntoIterator<Item = i64>) -> Vec<String> {
+pub fn failures(times: impl IntoIterator<Item = i64>) -> Vec<String> {
     times.into_iter().map(|at| line(at, "ann", "failure")).collect()
 }
 
