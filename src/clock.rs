@@ -14,8 +14,9 @@ use crate::event::{Timestamp, micros};
 /// Stands for the time of a record that has none, or that is too late to be counted.
 pub const NOT_COUNTED: i64 = i64::MIN;
 
-/// Lines that are asked whether they confirm a jump ahead.
-const WITNESSES: usize = 8;
+/// Lines that are asked whether they confirm a jump ahead. Who can forge lines must forge more than half of as many in a
+/// row to be believed.
+const WITNESSES: usize = 32;
 
 /// What is allowed to clocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -172,6 +173,17 @@ mod tests {
         let mut clock = Clock::default();
         let (times, _) = settle(&mut clock, &[900_000, 102, 103, 104], None);
         assert_eq!(times, [102, 102, 103, 104].map(Some), "also when it is the first");
+    }
+
+    #[test]
+    fn a_handful_of_forged_lines_in_a_row_does_not_outvote_the_honest() {
+        let mut lines: Vec<i64> = (100..110).collect();
+        lines.extend(900_000..900_012);
+        lines.extend(110..150);
+        let mut clock = Clock::default();
+        let (times, counts) = settle(&mut clock, &lines, None);
+        assert_eq!(counts, ClockCounts { ahead: 12, late: 0 });
+        assert!(times.iter().all(|time| time.is_some_and(|time| time < 200)), "{times:?}");
     }
 
     #[test]

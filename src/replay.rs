@@ -1,8 +1,8 @@
 //! Logs read afterwards: files, compressed or not, and standard input, through the engine as fast as it goes.
 //!
 //! Several files are merged by time, whatever the order in which they are named: rotated pieces of one log, or logs
-//! of several servers. Each is read ahead by a thread of its own, a few megabytes at a time; the file that is
-//! furthest behind in time is read next, and what is in the others waits until it has caught up.
+//! of several servers. Each is read ahead by a thread of its own, a little at a time; those that are furthest behind in
+//! time are read next, and what is in the others waits until they have caught up.
 
 use std::fs::File;
 use std::io::{self, BufReader, Read};
@@ -18,9 +18,9 @@ use crate::engine::{Engine, Transition};
 use crate::event::{Event, Schema, Timestamp};
 
 /// Bytes of a chunk, cut at the last line end. Fixed, so that results do not depend on the machine.
-const CHUNK_BYTES: usize = 256 << 10;
-/// Chunks that are given to the engine at a time.
-const BATCH_CHUNKS: usize = 16;
+const CHUNK_BYTES: usize = 128 << 10;
+/// Chunks that are given to the engine at a time: of one log, or of several that are at the same time.
+const STEP_CHUNKS: usize = 16;
 /// Bytes looked at to find out the format.
 const SAMPLE_BYTES: usize = 64 << 10;
 
@@ -105,29 +105,33 @@ pub fn replay(
     let mut bytes = 0;
     let mut broken = Vec::new();
     let is_merged = logs.len() > 1;
-    while let Some(index) = furthest_behind(engine, &logs) {
-        let log = &mut logs[index];
-        while let (Some(used), Some(text)) = (&log.used, engine.spare_text()) {
-            let _ = used.send(text);
-        }
-        let chunks = log.next_chunks().unwrap_or_else(|error| {
-            broken.push(error);
-            Vec::new()
-        });
-        bytes += chunks.iter().map(|chunk| chunk.text.len() as u64).sum::<u64>();
-        let until = if is_merged {
-            engine.read(chunks);
-            match furthest_behind(engine, &logs) {
-                // A log whose time is not known yet may have anything to say: nothing is counted before it is.
-                Some(next) => Some(logs[next].frontier(engine).unwrap_or(FIRST)),
-                None => Some(LAST),
+    let batch_chunks = (STEP_CHUNKS / logs.len().max(1)).max(1);
+    // One step behind: while the workers count what was read last, they read on.
+    let mut until = if is_merged { Some(FIRST) } else { None };
+    loop {
+        let mut chunks = Vec::with_capacity(STEP_CHUNKS);
+        for index in next_to_read(engine, &logs, until, STEP_CHUNKS / batch_chunks) {
+            let log = &mut logs[index];
+            while let (Some(used), Some(text)) = (&log.used, engine.spare_text()) {
+                let _ = used.send(text);
             }
-        } else {
-            engine.read(chunks);
-            None
-        };
-        alerts.take(engine.count(until));
+            chunks.extend(log.next_chunks(batch_chunks).unwrap_or_else(|error| {
+                broken.push(error);
+                Vec::new()
+            }));
+        }
+        bytes += chunks.iter().map(|chunk| chunk.text.len() as u64).sum::<u64>();
+        alerts.take(engine.count_and_read(until, chunks));
+        if logs.iter().all(|log| log.is_done) {
+            break;
+        }
+        if is_merged {
+            // A log whose time is not known yet may have anything to say: nothing is counted before it is.
+            let unread = logs.iter().filter(|log| !log.is_done);
+            until = unread.map(|log| log.frontier(engine).unwrap_or(FIRST)).min();
+        }
     }
+    alerts.take(engine.count(is_merged.then_some(LAST)));
     let (transitions, open) = engine.finish();
     alerts.take(transitions);
     let formats = logs.into_iter().map(|log| (log.path, log.format)).collect();
@@ -137,10 +141,21 @@ pub fn replay(
 const FIRST: Timestamp = Timestamp::from_micros(i64::MIN + 1);
 const LAST: Timestamp = Timestamp::from_micros(i64::MAX);
 
-/// The log whose lines are the oldest among those not read yet.
-fn furthest_behind(engine: &Engine, logs: &[Log]) -> Option<usize> {
+/// Logs to read on in: the one whose lines are the oldest among those not read yet, and with it others whose lines
+/// have all been counted up to `until`, so that little waits.
+fn next_to_read(engine: &Engine, logs: &[Log], until: Option<Timestamp>, at_most: usize) -> Vec<usize> {
     let unread = logs.iter().enumerate().filter(|(_, log)| !log.is_done);
-    unread.min_by_key(|(index, log)| (log.frontier(engine), *index)).map(|(index, _)| index)
+    let mut behind: Vec<(Option<Timestamp>, usize)> =
+        unread.map(|(index, log)| (log.frontier(engine), index)).collect();
+    behind.sort_unstable();
+    let first = behind.first().map(|(_, index)| *index);
+    let is_due = |frontier: &Option<Timestamp>, index| Some(index) == first || *frontier <= until;
+    behind
+        .into_iter()
+        .filter(|(frontier, index)| is_due(frontier, *index))
+        .map(|(_, index)| index)
+        .take(at_most)
+        .collect()
 }
 
 /// Alerts as they end.
@@ -223,14 +238,14 @@ impl Log {
         engine.source_time(self.source).or(self.start)
     }
 
-    fn next_chunks(&mut self) -> Result<Vec<Chunk>, ReplayError> {
+    fn next_chunks(&mut self, batch_chunks: usize) -> Result<Vec<Chunk>, ReplayError> {
         let batches = self.batches.get_or_insert_with(|| {
-            let (sender, receiver) = sync_channel(1);
+            let (sender, receiver) = sync_channel(0);
             let (used, spare) = channel();
             self.used = Some(used);
             if let Some(mut input) = self.input.take() {
                 input.spare = Some(spare);
-                std::thread::spawn(move || input.read_batches(&sender));
+                std::thread::spawn(move || input.read_batches(batch_chunks, &sender));
             }
             receiver
         });
@@ -290,13 +305,13 @@ impl Input {
     }
 
     /// Sends the lines in batches until the end, an error, or nobody listens any more.
-    fn read_batches(mut self, sender: &SyncSender<io::Result<Batch>>) {
+    fn read_batches(mut self, batch_chunks: usize, sender: &SyncSender<io::Result<Batch>>) {
         let mut rest = std::mem::take(&mut self.sample);
         let mut is_skipping = false;
         loop {
-            let mut batch = Vec::with_capacity(BATCH_CHUNKS);
+            let mut batch = Vec::with_capacity(batch_chunks);
             let mut at_end = false;
-            while batch.len() < BATCH_CHUNKS && !at_end {
+            while batch.len() < batch_chunks && !at_end {
                 match self.next_chunk(&mut rest, &mut is_skipping) {
                     Ok(Some(text)) => batch.push(text),
                     Ok(None) => at_end = true,

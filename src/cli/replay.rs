@@ -211,11 +211,20 @@ fn write_reading(
         (counts.read.allowed, "matches were on the allowlist"),
         (counts.allowed_alerts, "findings were on the allowlist"),
         (counts.inhibited_alerts, "findings opened no alert because another rule's is open"),
-        (counts.refused_alerts, "findings opened no alert because too many are open"),
         (counts.table.evicted, "subjects were evicted because window memory is full"),
     ] {
         if count > 0 {
             writeln!(out, "  {} {what}", grouped(count))?;
+        }
+    }
+    for (refused, rule) in counts.refused_alerts.iter().zip(&engine.shared().rules) {
+        if *refused > 0 {
+            let name = &rule.name.name;
+            writeln!(
+                out,
+                "  {} findings of {name} opened no alert because too many are open",
+                grouped(*refused)
+            )?;
         }
     }
     Ok(())

@@ -1,12 +1,14 @@
 //! Taking observations in: windows, readings, alerts, and findings that other rules look at.
 
+use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
 use rayon::prelude::*;
 
 use super::episode::{Cause, Notes, Opening, Taken};
+use super::open_alerts::OpenAlerts;
 use super::work::{Recall, Work};
-use super::{MAX_OPEN_IN_PARTITION, Shared, Source, Transition};
+use super::{Shared, Source, Transition};
 use crate::clock::NOT_COUNTED;
 use crate::event::Timestamp;
 use crate::matching::observation::Observation;
@@ -20,8 +22,8 @@ pub struct Counted {
     pub transitions: Vec<Transition>,
     /// Findings that opened no alert because the allowlist knows the event.
     pub allowed: u64,
-    /// Findings that opened no alert because too many are open.
-    pub refused: u64,
+    /// Findings that opened no alert because too many are open, by index of the rule.
+    pub refused: BTreeMap<usize, u64>,
     /// Findings that opened no alert because another rule's is open about the same subject.
     pub inhibited: u64,
     findings: Vec<Finding>,
@@ -32,7 +34,7 @@ impl Counted {
         self.transitions.extend(other.transitions);
         self.findings.extend(other.findings);
         self.allowed += other.allowed;
-        self.refused += other.refused;
+        other.refused.into_iter().for_each(|(rule, more)| *self.refused.entry(rule).or_default() += more);
         self.inhibited += other.inhibited;
     }
 }
@@ -72,8 +74,8 @@ pub struct Counting<'e> {
     pub sources: &'e [Source],
     /// All windows.
     pub table: &'e Table<Notes>,
-    /// How many alerts are open, by partition.
-    pub open: &'e [Mutex<usize>],
+    /// What alerts are open, by partition.
+    pub open: &'e [Mutex<OpenAlerts>],
     /// What is counted, in the order of the input.
     pub works: &'e [Work],
     /// Up to which time.
@@ -115,7 +117,7 @@ impl Counting<'_> {
     fn count_partition(&self, partition: usize) -> Counted {
         let count = self.works.iter().map(|work| work.observations(partition).len()).sum();
         let mut order: Vec<Next<'_>> = Vec::with_capacity(count);
-        for (place, work) in self.works.iter().enumerate() {
+        for (place, work) in self.works.iter().enumerate().filter(|(_, work)| work.earliest() <= self.until) {
             order.extend(work.observations(partition).filter_map(|observation| {
                 let at = work.times[observation.record as usize];
                 self.is_due(at).then_some(Next { at, work: place, observation, cause: None })
@@ -150,9 +152,10 @@ impl Counting<'_> {
                     self.count_one(next, slots, &mut open, counted);
                 }
                 // A subject may be busy for ever with what other rules count.
-                for notes in slots.all().filter_map(|slot| slot.memo.as_deref_mut()) {
+                for slot in slots.all() {
+                    let Some(notes) = slot.memo.as_deref_mut() else { continue };
                     if let Some(alert) = notes.close_if_over(now) {
-                        *open = open.saturating_sub(1);
+                        open.resolved(slot.rule);
                         counted.transitions.push(Transition::Resolved(alert));
                     }
                 }
@@ -165,7 +168,7 @@ impl Counting<'_> {
         &self,
         next: &Next<'_>,
         slots: &mut SubjectSlots<'_, Notes>,
-        open: &mut usize,
+        open: &mut OpenAlerts,
         counted: &mut Counted,
     ) {
         let at = Timestamp::from_micros(next.at);
@@ -186,22 +189,24 @@ impl Counting<'_> {
         let work = &self.works[next.work];
         let source = &self.sources[work.chunk.source];
         let taken = Taken { shared: self.shared, source, tap, at, work, record, cause: next.cause.copied() };
-        let opening = match *open < MAX_OPEN_IN_PARTITION {
+        let opening = match open.has_room(tap.window, self.shared.rules[planned.rule].severity) {
             _ if is_inhibited => Opening::Inhibited,
             true => Opening::Allowed,
             false => Opening::Refused,
         };
         let outcome = taken.judge(slot, reading, opening);
         if let Some(alert) = outcome.resolved {
-            *open = open.saturating_sub(1);
+            open.resolved(tap.window);
             counted.transitions.push(Transition::Resolved(alert));
         }
         if let Some(alert) = outcome.opened {
-            *open += 1;
+            open.opened(tap.window);
             counted.transitions.push(Transition::Opened(alert));
         }
         counted.allowed += u64::from(outcome.allowed);
-        counted.refused += u64::from(outcome.refused);
+        if outcome.refused {
+            *counted.refused.entry(planned.rule).or_default() += 1;
+        }
         counted.inhibited += u64::from(outcome.inhibited);
     }
 
@@ -289,9 +294,9 @@ impl Counting<'_> {
     }
 }
 
-fn resolve_removed(slot: Slot<Notes>, open: &mut usize, counted: &mut Counted) {
+fn resolve_removed(slot: Slot<Notes>, open: &mut OpenAlerts, counted: &mut Counted) {
     if let Some(alert) = slot.memo.and_then(|mut notes| notes.close()) {
-        *open = open.saturating_sub(1);
+        open.resolved(slot.rule);
         counted.transitions.push(Transition::Resolved(alert));
     }
 }

@@ -15,6 +15,7 @@
 
 pub mod counting;
 pub mod episode;
+pub mod open_alerts;
 pub mod work;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -33,14 +34,14 @@ use crate::rules::{Rule, RuleSet, Severity};
 use crate::windows::table::{PARTITIONS, Table, TableCounts};
 use counting::Counting;
 use episode::Notes;
+use open_alerts::OpenAlerts;
 use work::{Chunk, ReadCounts, Reader, UndecodableLine, Work};
 
 /// Undecodable lines kept for the operator, over all sources.
 const MAX_UNDECODABLE_SAMPLES: usize = 20;
 
-/// Most episodes that are open in a partition at a time: 16,384 in all. A botnet with a payload from each of a million
-/// addresses is not made clearer by a million alerts; the rest are counted.
-const MAX_OPEN_IN_PARTITION: usize = 256;
+/// Pieces of work whose memory is kept for the next ones.
+const MAX_SPARE: usize = 32;
 
 /// What an engine is built with.
 #[derive(Clone, Debug)]
@@ -135,8 +136,8 @@ pub struct Counts {
     pub table: TableCounts,
     /// Findings that opened no alert because the allowlist knows the event.
     pub allowed_alerts: u64,
-    /// Findings that opened no alert because too many are open.
-    pub refused_alerts: u64,
+    /// Findings that opened no alert because too many are open, by index of the rule.
+    pub refused_alerts: Vec<u64>,
     /// Findings that opened no alert because another rule's is open about the same subject.
     pub inhibited_alerts: u64,
     /// Matches by index of the rule.
@@ -149,7 +150,7 @@ pub struct Engine {
     sources: Vec<Source>,
     tolerance: Tolerance,
     table: Table<Notes>,
-    open: Vec<Mutex<usize>>,
+    open: Vec<Mutex<OpenAlerts>>,
     readers: Vec<Mutex<Reader>>,
     pool: rayon::ThreadPool,
     counts: Counts,
@@ -188,7 +189,11 @@ impl Engine {
             .build()?;
         let readers = (0..pool.current_num_threads()).map(|_| Mutex::new(Reader::new(&shared))).collect();
         Ok(Self {
-            counts: Counts { matches: vec![0; rules.rules.len()], ..Counts::default() },
+            counts: Counts {
+                matches: vec![0; rules.rules.len()],
+                refused_alerts: vec![0; rules.rules.len()],
+                ..Counts::default()
+            },
             shared,
             sources: Vec::new(),
             tolerance: settings.tolerance,
@@ -244,22 +249,59 @@ impl Engine {
 
     /// Decodes and matches chunks, each source's in order, and settles their times, but counts nothing yet.
     pub fn read(&mut self, chunks: Vec<Chunk>) {
-        let rules = self.shared.rules.len();
-        let mut works: Vec<Work> = chunks
-            .into_iter()
-            .map(|chunk| match self.spare.pop() {
-                Some(work) => work.reuse(chunk),
-                None => Work::new(chunk, rules),
-            })
-            .collect();
-        let (shared, sources, readers) = (&self.shared, &self.sources, &self.readers);
-        self.pool.install(|| {
-            works.par_iter_mut().with_max_len(1).for_each(|work| {
-                let number = rayon::current_thread_index().unwrap_or(0);
-                let mut reader = readers[number].lock().unwrap_or_else(PoisonError::into_inner);
-                reader.read(shared, &sources[work.chunk.source], work);
-            });
+        let mut works = self.works_for(chunks);
+        self.pool.install(|| read_all(&self.shared, &self.sources, &self.readers, &mut works));
+        self.accept(works);
+    }
+
+    /// Counts what has been read, and gives what became of alerts.
+    ///
+    /// `until` is for several sources that are merged by time: up to it, where nothing that is read later may be before
+    /// it. With one source it is `None`: everything is counted, in the order of the lines.
+    pub fn count(&mut self, until: Option<Timestamp>) -> Vec<Transition> {
+        self.count_and_read(until, Vec::new())
+    }
+
+    /// Counts what has been read before, and reads chunks meanwhile: what [`Self::count`] and then [`Self::read`] would
+    /// do, with workers that never wait for one another.
+    pub fn count_and_read(&mut self, until: Option<Timestamp>, chunks: Vec<Chunk>) -> Vec<Transition> {
+        let works = std::mem::take(&mut self.pending);
+        let mut next = self.works_for(chunks);
+        let counting = Counting {
+            shared: &self.shared,
+            sources: &self.sources,
+            table: &self.table,
+            open: &self.open,
+            works: &works,
+            until: until.map_or(i64::MAX, Timestamp::as_micros),
+            is_merged: until.is_some(),
+        };
+        let until = counting.until;
+        let (mut counted, ()) = self.pool.install(|| {
+            rayon::join(|| counting.run(), || read_all(&self.shared, &self.sources, &self.readers, &mut next))
         });
+        self.counts.allowed_alerts += counted.allowed;
+        self.counts.inhibited_alerts += counted.inhibited;
+        for (rule, refused) in counted.refused {
+            self.counts.refused_alerts[rule] += refused;
+        }
+        self.retire(works, until);
+        self.accept(next);
+        counted.transitions.sort_by(|left, right| order_of(left).cmp(&order_of(right)));
+        counted.transitions
+    }
+
+    fn works_for(&mut self, chunks: Vec<Chunk>) -> Vec<Work> {
+        let rules = self.shared.rules.len();
+        let work = |chunk| match self.spare.pop() {
+            Some(work) => work.reuse(chunk),
+            None => Work::new(chunk, rules),
+        };
+        chunks.into_iter().map(work).collect()
+    }
+
+    /// Takes what has been read into the books.
+    fn accept(&mut self, mut works: Vec<Work>) {
         for work in &mut works {
             let source = &mut self.sources[work.chunk.source];
             source.next_line = work.number_lines(source.next_line);
@@ -293,44 +335,19 @@ impl Engine {
             let mut rest = times.as_slice();
             for work in works.iter_mut().filter(|work| work.chunk.source == number) {
                 let (settled, more) = rest.split_at(work.times.len());
-                work.times.copy_from_slice(settled);
+                work.settle(settled);
                 rest = more;
             }
         }
     }
 
-    /// Counts what has been read, and gives what became of alerts.
-    ///
-    /// `until` is for several sources that are merged by time: up to it, where nothing that is read later may be before
-    /// it. With one source it is `None`: everything is counted, in the order of the lines.
-    pub fn count(&mut self, until: Option<Timestamp>) -> Vec<Transition> {
-        let works = std::mem::take(&mut self.pending);
-        let counting = Counting {
-            shared: &self.shared,
-            sources: &self.sources,
-            table: &self.table,
-            open: &self.open,
-            works: &works,
-            until: until.map_or(i64::MAX, Timestamp::as_micros),
-            is_merged: until.is_some(),
-        };
-        let until = counting.until;
-        let mut counted = self.pool.install(|| counting.run());
-        self.counts.allowed_alerts += counted.allowed;
-        self.counts.refused_alerts += counted.refused;
-        self.counts.inhibited_alerts += counted.inhibited;
-        self.retire(works, until);
-        counted.transitions.sort_by(|left, right| order_of(left).cmp(&order_of(right)));
-        counted.transitions
-    }
-
     /// Keeps work in which something is still to be counted, and the memory of the rest.
     fn retire(&mut self, works: Vec<Work>, until: i64) {
         for mut work in works {
-            if work.times.iter().any(|at| *at > until) {
+            if work.latest() > until {
                 work.keep_after(until);
                 self.pending.push(work);
-            } else if self.spare.len() < 64 {
+            } else if self.spare.len() < MAX_SPARE {
                 self.spare.push(work);
             }
         }
@@ -359,6 +376,15 @@ impl Engine {
         open.sort_by(|left, right| alert_order(left).cmp(&alert_order(right)));
         (transitions, open)
     }
+}
+
+/// Decodes and matches all lines of pieces of work, on all workers of the pool this is called in.
+fn read_all(shared: &Shared, sources: &[Source], readers: &[Mutex<Reader>], works: &mut [Work]) {
+    works.par_iter_mut().with_max_len(1).for_each(|work| {
+        let number = rayon::current_thread_index().unwrap_or(0);
+        let mut reader = readers[number].lock().unwrap_or_else(PoisonError::into_inner);
+        reader.read(shared, &sources[work.chunk.source], work);
+    });
 }
 
 /// The order in which alerts are told: by time, then by rule and subject, which no two alerts of one time share.

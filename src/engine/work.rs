@@ -91,6 +91,9 @@ pub struct Work {
     lines: Vec<u32>,
     /// The time of each record; [`NOT_COUNTED`] for those that have none.
     pub times: Vec<i64>,
+    /// The first and the last of the times that are counted.
+    earliest: i64,
+    latest: i64,
     /// Observations for windows of level 1, in order.
     observations: Vec<Observation>,
     /// Places in `observations`, by partition and in order; where each partition's begin, and the end.
@@ -116,6 +119,8 @@ impl Work {
             starts: Vec::new(),
             lines: Vec::new(),
             times: Vec::new(),
+            earliest: i64::MAX,
+            latest: NOT_COUNTED,
             observations: Vec::new(),
             sorted: Vec::new(),
             bounds: Vec::new(),
@@ -148,8 +153,30 @@ impl Work {
         places.iter().map(|place| &self.observations[*place as usize])
     }
 
+    /// The earliest time that is counted; [`i64::MAX`] when there is none.
+    pub fn earliest(&self) -> i64 {
+        self.earliest
+    }
+
+    /// The latest time that is counted; [`NOT_COUNTED`] when there is none.
+    pub fn latest(&self) -> i64 {
+        self.latest
+    }
+
+    /// Takes the times that the clock of the source has settled.
+    pub fn settle(&mut self, times: &[i64]) {
+        self.times.copy_from_slice(times);
+        let counted = times.iter().copied().filter(|at| *at != NOT_COUNTED);
+        (self.earliest, self.latest) = counted
+            .fold((i64::MAX, NOT_COUNTED), |(earliest, latest), at| (earliest.min(at), latest.max(at)));
+    }
+
     /// Forgets what has been counted: all but what is after a time.
     pub fn keep_after(&mut self, until: i64) {
+        if self.earliest > until {
+            return;
+        }
+        self.earliest = until.saturating_add(1);
         let times = &self.times;
         self.observations.retain(|observation| times[observation.record as usize] > until);
         self.later.retain(|observation| times[observation.record as usize] > until);

@@ -186,19 +186,38 @@ impl Distinct {
             self.entries[window..].iter().filter(|entry| entry.next == i64::MAX).map(Entry::weight).sum();
     }
 
+    /// Judges the windows that end at an observation and that one at `at` is in, in one pass: each entry counts in
+    /// those that end from its time until it is out of the span or its value is observed again.
     fn read_again(&self, spec: &Spec, at: i64, span: i64) -> Reading {
         let live = &self.entries[usize::from(self.expired)..];
-        let mut reading = Reading::nothing(at);
-        let mut last_end = None;
-        for end in live.iter().map(|entry| entry.at).chain([self.latest]) {
-            if end < at || end > at.saturating_add(span) || last_end == Some(end) {
-                continue;
+        let in_span = live.iter().map(|entry| entry.at).chain([self.latest]);
+        let mut ends: SmallVec<[i64; 16]> =
+            in_span.filter(|end| (at..=at.saturating_add(span)).contains(end)).collect();
+        ends.dedup();
+        // How much each window has more than the one before it; what is left of it is of no window.
+        let mut changes: SmallVec<[i64; 17]> = SmallVec::from_elem(0, ends.len() + 1);
+        let (mut first, mut past) = (0, 0);
+        for entry in live {
+            while ends.get(first).is_some_and(|end| *end < entry.at) {
+                first += 1;
             }
-            last_end = Some(end);
-            let first = live.partition_point(|entry| entry.at < end.saturating_sub(span));
-            let past = live.partition_point(|entry| entry.at <= end);
-            let kept = live[first..past].iter().filter(|entry| entry.next > end).map(Entry::weight).sum();
-            reading = reading.and(self.reading(spec, kept, end));
+            while ends.get(past).is_some_and(|end| *end <= entry.at.saturating_add(span)) {
+                past += 1;
+            }
+            let past = match entry.next {
+                i64::MAX => past,
+                next => past.min(ends.partition_point(|end| *end < next)),
+            };
+            if first < past {
+                changes[first] += entry.weight() as i64;
+                changes[past] -= entry.weight() as i64;
+            }
+        }
+        let mut reading = Reading::nothing(at);
+        let mut values = 0;
+        for (end, change) in ends.iter().zip(&changes) {
+            values += change;
+            reading = reading.and(self.reading(spec, values as u64, *end));
         }
         reading
     }

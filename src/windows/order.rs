@@ -7,6 +7,8 @@
 
 use std::collections::VecDeque;
 
+use smallvec::SmallVec;
+
 use super::{Measure, Reading, Spec};
 use crate::event::{Timestamp, micros};
 
@@ -34,24 +36,7 @@ impl Order {
         }
         let place = self.entries.partition_point(|(other, _)| *other <= at);
         self.entries.insert(place, (at, matched));
-        let span = micros(spec.span);
-        let rules = match spec.measure {
-            Measure::Order(rules) => rules,
-            _ => 0,
-        };
-        let mut reading = Reading::nothing(at);
-        let mut last_end = None;
-        for &(end, _) in self.entries.range(place..) {
-            if end > at.saturating_add(span) {
-                break;
-            }
-            if last_end != Some(end) {
-                last_end = Some(end);
-                let measured = self.longest_chain(end.saturating_sub(span), end, rules);
-                reading = reading.and(Reading::at(spec, measured, end));
-            }
-        }
-        reading
+        self.read(spec, at)
     }
 
     /// Bytes on the heap.
@@ -59,16 +44,26 @@ impl Order {
         self.entries.capacity() * size_of::<(i64, u32)>()
     }
 
-    fn longest_chain(&self, start: i64, end: i64, rules: u8) -> f64 {
-        let mut longest = vec![0_u32; usize::from(rules)];
-        for &(_, matched) in self.entries.iter().filter(|(at, _)| (start..=end).contains(at)) {
-            // From the last rule down, so that no chain has two links of one event.
-            for rule in (0..usize::from(rules)).rev().filter(|rule| matched >> rule & 1 == 1) {
-                let before = longest.iter().take(rule).max().copied().unwrap_or(0);
-                longest[rule] = longest[rule].max(before + 1);
+    /// Judges the windows that end at an observation and that one at `at` is in, in one pass.
+    fn read(&self, spec: &Spec, at: i64) -> Reading {
+        let span = micros(spec.span);
+        let last_end = at.saturating_add(span);
+        let mut chains = Chains::new(match spec.measure {
+            Measure::Order(rules) => usize::from(rules),
+            _ => 0,
+        });
+        let mut reading = Reading::nothing(at);
+        let first = self.entries.partition_point(|(other, _)| *other < at.saturating_sub(span));
+        let mut rest = self.entries.range(first..).peekable();
+        while let Some(&(end, matched)) = rest.next().filter(|(end, _)| *end <= last_end) {
+            chains.take(end, matched);
+            // Only after the last match at a time is all of it in the window.
+            if end >= at && rest.peek().is_none_or(|(next, _)| *next != end) {
+                let measured = chains.longest_since(end.saturating_sub(span));
+                reading = reading.and(Reading::at(spec, measured, end));
             }
         }
-        f64::from(longest.into_iter().max().unwrap_or(0))
+        reading
     }
 
     fn tidy(&mut self) {
@@ -83,6 +78,39 @@ impl Order {
             kept.drain(..kept.len() - MAX_ENTRIES / 2);
         }
         self.entries = kept;
+    }
+}
+
+/// The chains in what has been looked at so far: of each length, the one that begins last, since it serves any window
+/// that an earlier one serves.
+struct Chains {
+    rules: usize,
+    /// When the chain begins, by its length, less one, and the last rule in it; `i64::MIN` where there is none.
+    begins: SmallVec<[i64; 16]>,
+}
+
+impl Chains {
+    fn new(rules: usize) -> Self {
+        Self { rules, begins: SmallVec::from_elem(i64::MIN, rules * rules) }
+    }
+
+    fn take(&mut self, at: i64, matched: u32) {
+        // From the last rule down, so that no chain has two links of one event.
+        for rule in (0..self.rules).rev().filter(|rule| matched >> rule & 1 == 1) {
+            for length in (1..=rule).rev() {
+                let shorter = (length - 1) * self.rules;
+                let begin = self.begins[shorter..shorter + rule].iter().max().copied().unwrap_or(i64::MIN);
+                let known = &mut self.begins[length * self.rules + rule];
+                *known = begin.max(*known);
+            }
+            self.begins[rule] = at;
+        }
+    }
+
+    fn longest_since(&self, start: i64) -> f64 {
+        let is_inside = |begins: &[i64]| begins.iter().any(|begin| *begin >= start && *begin != i64::MIN);
+        let lengths = self.begins.chunks(self.rules.max(1)).take_while(|begins| is_inside(begins));
+        lengths.count() as f64
     }
 }
 

@@ -4,8 +4,6 @@
 //! hash of its number: what is left is a fair sample, in which the rank of a percentile is off by about 3 points at
 //! most of 100.
 
-use smallvec::SmallVec;
-
 use super::{Measure, Reading, Spec};
 use crate::event::{Timestamp, micros};
 
@@ -69,22 +67,34 @@ impl Sample {
             _ => 50.0,
         };
         let mut reading = Reading::nothing(at);
-        let mut ends: SmallVec<[i64; 4]> = SmallVec::new();
         if at == latest {
-            ends.push(at);
-        } else {
-            ends.extend(
-                self.entries
-                    .iter()
-                    .map(|(end, ..)| *end)
-                    .filter(|end| (at..=at.saturating_add(span)).contains(end)),
-            );
-            ends.dedup();
+            let start = at.saturating_sub(span);
+            let first = self.entries.partition_point(|(at, ..)| *at < start);
+            let mut values: Vec<f64> = self.entries[first..].iter().map(|(_, value, _)| *value).collect();
+            values.sort_unstable_by(f64::total_cmp);
+            return interpolated(&values, percentile)
+                .map_or(reading, |measured| Reading::at(spec, measured, at));
         }
-        for end in ends {
-            let inside = self.entries.iter().filter(|(at, ..)| (end.saturating_sub(span)..=end).contains(at));
-            let mut values: Vec<f64> = inside.map(|(_, value, _)| *value).collect();
-            if let Some(measured) = interpolated(&mut values, percentile) {
+        // The windows that the observation is in, one after the other: each takes in what comes and lets go of what is
+        // out of its span.
+        let mut inside: Vec<f64> = Vec::new();
+        let mut oldest = self.entries.partition_point(|(other, ..)| *other < at.saturating_sub(span));
+        for (place, &(end, value, _)) in self.entries.iter().enumerate().skip(oldest) {
+            if end > at.saturating_add(span) {
+                break;
+            }
+            let sorted_place = inside.partition_point(|other| other.total_cmp(&value).is_lt());
+            inside.insert(sorted_place, value);
+            while self.entries[oldest].0 < end.saturating_sub(span) {
+                let gone = self.entries[oldest].1;
+                inside.remove(inside.partition_point(|other| other.total_cmp(&gone).is_lt()));
+                oldest += 1;
+            }
+            let is_whole = self.entries.get(place + 1).is_none_or(|(next, ..)| *next != end);
+            if end >= at
+                && is_whole
+                && let Some(measured) = interpolated(&inside, percentile)
+            {
                 reading = reading.and(Reading::at(spec, measured, end));
             }
         }
@@ -100,9 +110,8 @@ fn mixed(number: u32) -> u32 {
     hash ^ (hash >> 16)
 }
 
-/// The percentile of values, between the two neighbours of its rank in proportion.
-fn interpolated(values: &mut [f64], percentile: f64) -> Option<f64> {
-    values.sort_by(f64::total_cmp);
+/// The percentile of sorted values, between the two neighbours of its rank in proportion.
+fn interpolated(values: &[f64], percentile: f64) -> Option<f64> {
     let rank = values.len().checked_sub(1)? as f64 * percentile / 100.0;
     let (below, share) = (rank.floor() as usize, rank.fract());
     let low = values.get(below)?;
@@ -112,14 +121,15 @@ fn interpolated(values: &mut [f64], percentile: f64) -> Option<f64> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::spec;
+    use super::super::testing::{naive, spec};
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn percentiles_interpolate_between_neighbours() {
-        assert_eq!(interpolated(&mut [4.0, 1.0, 3.0, 2.0], 50.0), Some(2.5));
-        assert_eq!(interpolated(&mut [1.0, 2.0], 100.0), Some(2.0));
-        assert_eq!(interpolated(&mut [], 50.0), None);
+        assert_eq!(interpolated(&[1.0, 2.0, 3.0, 4.0], 50.0), Some(2.5));
+        assert_eq!(interpolated(&[1.0, 2.0], 100.0), Some(2.0));
+        assert_eq!(interpolated(&[], 50.0), None);
     }
 
     #[test]
@@ -129,6 +139,29 @@ mod tests {
         assert!(sample.observe(&spec, Timestamp::from_seconds(0), 99.0).holds);
         assert!(sample.observe(&spec, Timestamp::from_seconds(10), 1.0).holds);
         assert!(!sample.observe(&spec, Timestamp::from_seconds(11), 1.0).holds);
+    }
+
+    proptest! {
+        #[test]
+        fn percentiles_agree_with_the_list(
+            values in prop::collection::vec((0i64..60, 0u8..50), 1..100), span in 1i64..20, percentile in 0u8..=100,
+        ) {
+            let spec = spec(Measure::Percentile(f64::from(percentile)), span as u64, 60, 0.0);
+            let mut sample = Sample::default();
+            let mut all = Vec::new();
+            for (at, value) in values {
+                all.push((at, f64::from(value)));
+                let latest = all.iter().map(|(at, _)| *at).max().unwrap() == at;
+                let measure = |inside: &[(i64, f64)]| {
+                    let mut values: Vec<f64> = inside.iter().map(|(_, value)| *value).collect();
+                    values.sort_by(f64::total_cmp);
+                    interpolated(&values, f64::from(percentile)).unwrap()
+                };
+                let expected = naive(&all, at, span, latest, measure);
+                let measured = sample.observe(&spec, Timestamp::from_seconds(at), f64::from(value)).measured;
+                prop_assert_eq!(measured, expected);
+            }
+        }
     }
 
     #[test]

@@ -261,7 +261,7 @@ fn over_episodes_of_busy_subjects_fill_the_cap() {
     assert_eq!(
         opened,
         200,
-        "all other episodes are over for an hour and a half; refused {}",
+        "all other episodes are over for an hour and a half; refused {:?}",
         engine.counts().refused_alerts
     );
 }
@@ -413,4 +413,22 @@ fn inhibitor_of_the_same_event() {
     let slow = "title: slow\nname: slow\ncorrelation: {type: event_count, rules: [failed], group-by: [user.name], timespan: 2h, condition: {gte: 8}}\nx-watchbell: {inhibited-by: [fast]}\n";
     let n = |order| names(&run(&r(order), Allowlist::default(), &[&failures(0..10)]).1);
     assert_eq!(n([fast, slow]), n([slow, fast]), "the order of files must not matter");
+}
+
+#[test]
+fn a_crowd_of_small_alerts_does_not_keep_a_critical_one_from_opening() {
+    let rules = rules(
+        "title: low\nname: low\nlevel: low\ncorrelation: {type: event_count, rules: [failed], group-by: [user.name], timespan: 1m, condition: {gte: 1}}\n\
+ ---\ntitle: grave\nname: grave\nlevel: critical\ncorrelation: {type: event_count, rules: [succeeded], group-by: [user.name], timespan: 1m, condition: {gte: 1}}\n",
+    );
+    let crowd: Vec<String> =
+        (0..40_000).map(|user| line(user / 1000, &format!("u{user}"), "failure")).collect();
+    let grave: Vec<String> = (0..50).map(|user| line(60, &format!("victim{user}"), "success")).collect();
+    let (engine, transitions, _) = run(&rules, Allowlist::default(), &[&crowd, &grave]);
+    let opened = names(&transitions);
+    assert_eq!(opened.iter().filter(|(name, _)| name == "grave").count(), 50);
+    let low = opened.iter().filter(|(name, _)| name == "low").count();
+    assert!((3_000..=4_096).contains(&low), "{low}");
+    let refused: u64 = engine.counts().refused_alerts.iter().sum();
+    assert_eq!(refused + low as u64, 40_000, "each is counted");
 }

@@ -1,0 +1,94 @@
+//! How many alerts may be open at a time.
+//!
+//! A botnet with a payload from each of a million addresses is not made clearer by a million alerts, and those that are
+//! open take memory that cannot be taken back. But whoever makes noise must not keep what is worse from being seen: no
+//! rule gets more than a quarter of the room, and the less an alert matters, the more of the room it leaves free.
+//! Findings beyond that are counted by rule.
+
+use crate::rules::Severity;
+use crate::windows::table::PARTITIONS;
+
+/// Most alerts open in a partition of the table: 16,384 in all.
+const MAX_OPEN: u32 = (16_384 / PARTITIONS) as u32;
+/// Most of one rule: 4,096 in all.
+const MAX_OPEN_OF_A_RULE: u32 = MAX_OPEN / 4;
+
+/// The alerts that are open in a partition of the table.
+#[derive(Clone, Debug, Default)]
+pub struct OpenAlerts {
+    open: u32,
+    /// By number of the window.
+    by_window: Vec<u32>,
+}
+
+/// How many alerts may be open for another of this severity to open.
+const fn room(severity: Severity) -> u32 {
+    match severity {
+        Severity::Informational => MAX_OPEN / 2,
+        Severity::Low => MAX_OPEN / 8 * 5,
+        Severity::Medium => MAX_OPEN / 8 * 6,
+        Severity::High => MAX_OPEN / 8 * 7,
+        Severity::Critical => MAX_OPEN,
+    }
+}
+
+impl OpenAlerts {
+    /// Whether another may open.
+    pub fn has_room(&self, window: u16, severity: Severity) -> bool {
+        let of_rule = self.by_window.get(usize::from(window)).copied().unwrap_or(0);
+        self.open < room(severity) && of_rule < MAX_OPEN_OF_A_RULE
+    }
+
+    /// One more has opened.
+    pub fn opened(&mut self, window: u16) {
+        let place = usize::from(window);
+        if self.by_window.len() <= place {
+            self.by_window.resize(place + 1, 0);
+        }
+        self.by_window[place] += 1;
+        self.open += 1;
+    }
+
+    /// One is over.
+    pub fn resolved(&mut self, window: u16) {
+        if let Some(open) = self.by_window.get_mut(usize::from(window)) {
+            *open = open.saturating_sub(1);
+        }
+        self.open = self.open.saturating_sub(1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn noise_leaves_room_for_what_is_worse() {
+        let mut open = OpenAlerts::default();
+        for window in 0..100 {
+            while open.has_room(window, Severity::Low) {
+                open.opened(window);
+            }
+        }
+        assert!(!open.has_room(200, Severity::Low) && open.has_room(200, Severity::Medium));
+        assert!(open.has_room(0, Severity::Critical) == (open.by_window[0] < MAX_OPEN_OF_A_RULE));
+        for window in 100..200 {
+            while open.has_room(window, Severity::Critical) {
+                open.opened(window);
+            }
+        }
+        assert_eq!(open.open, MAX_OPEN);
+        open.resolved(0);
+        assert!(open.has_room(200, Severity::Critical));
+    }
+
+    #[test]
+    fn one_rule_does_not_take_all_the_room() {
+        let mut open = OpenAlerts::default();
+        while open.has_room(7, Severity::Critical) {
+            open.opened(7);
+        }
+        assert_eq!(open.open, MAX_OPEN_OF_A_RULE);
+        assert!(open.has_room(8, Severity::Informational));
+    }
+}
