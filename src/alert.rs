@@ -19,6 +19,8 @@ const MIN_QUIET: Duration = Duration::from_secs(15 * 60);
 
 /// Most events kept as evidence.
 pub const MAX_SAMPLES: usize = 5;
+/// Most detections that are named as evidence.
+pub const MAX_MATCHED: usize = 20;
 /// Most distinct values kept as evidence.
 pub const MAX_VALUES: usize = 10;
 
@@ -42,7 +44,7 @@ pub struct Alert {
     /// Stable id.
     pub id: String,
     /// Identity, name and title of the rule.
-    pub rule: RuleName,
+    pub rule: Arc<RuleName>,
     /// How much it matters.
     pub severity: Severity,
     /// Whose events these are; empty for the only tenant.
@@ -58,7 +60,7 @@ pub struct Alert {
     /// The highest measure.
     pub observed: f64,
     /// What the measure was compared with.
-    pub condition: Condition,
+    pub condition: Arc<Condition>,
     /// On what grounds.
     pub evidence: Evidence,
 }
@@ -100,6 +102,8 @@ pub struct Evidence {
     pub findings: u64,
     /// Findings of other rules, for rules that look at those.
     pub grounds: Vec<Ground>,
+    /// The detections whose matches were counted, for rules that look at several.
+    pub matched: Vec<Matched>,
     /// Distinct values, some of them, for rules that count those.
     pub values: Vec<String>,
     /// Events, some of them.
@@ -115,6 +119,15 @@ pub struct Ground {
     pub observed: f64,
     /// What it asks for, in one line.
     pub condition: String,
+}
+
+/// A detection whose matches another rule counts.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Matched {
+    /// Its names.
+    pub rule: Arc<RuleName>,
+    /// Events that it matched; of those that several matched, the first is named.
+    pub events: u64,
 }
 
 /// An event kept as evidence. Tens of thousands may be kept, so it is small: the fields are JSON already.
@@ -310,6 +323,14 @@ impl Serialize for Evidence {
                 })
                 .collect();
             map.serialize_entry("grounds", &grounds)?;
+        }
+        if !self.matched.is_empty() {
+            let matched: Vec<_> = self
+                .matched
+                .iter()
+                .map(|matched| serde_json::json!({"rule": matched.rule.name, "events": matched.events}))
+                .collect();
+            map.serialize_entry("matched", &matched)?;
         }
         if !self.values.is_empty() {
             map.serialize_entry("values", &self.values)?;

@@ -342,7 +342,7 @@ impl RuleTest {
         let opened: BTreeSet<String> = transitions
             .into_iter()
             .filter_map(|transition| match transition {
-                Transition::Opened(alert) => Some(alert.rule.name),
+                Transition::Opened(alert) => Some(alert.rule.name.clone()),
                 Transition::Resolved(_) => None,
             })
             .filter(|name| own.contains(name.as_str()))

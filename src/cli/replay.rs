@@ -142,6 +142,13 @@ fn write_alerts(out: &mut impl Write, alerts: &[&Alert]) -> std::io::Result<()> 
                     ground.condition
                 )?;
             }
+            if !alert.evidence.matched.is_empty() {
+                let matched = alert.evidence.matched.iter();
+                let matched: Vec<_> = matched
+                    .map(|matched| format!("{} {}", matched.rule.name, grouped(matched.events)))
+                    .collect();
+                writeln!(out, "      matched: {}", matched.join(", "))?;
+            }
             writeln!(out, "      {}", alert.rule.title)?;
             if let Some(sample) = alert.evidence.samples.last() {
                 let what = ["url.original", "event.action", "user_agent.original"]

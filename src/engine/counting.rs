@@ -6,14 +6,14 @@ use std::sync::{Mutex, PoisonError};
 use rayon::prelude::*;
 
 use super::episode::{Cause, Notes, Opening, Taken};
-use super::open_alerts::OpenAlerts;
+use super::open_alerts::{OpenAlert, OpenAlerts};
 use super::work::{Recall, Work};
 use super::{Shared, Source, Transition};
 use crate::clock::NOT_COUNTED;
 use crate::event::Timestamp;
 use crate::matching::observation::Observation;
 use crate::windows::Observed;
-use crate::windows::table::{PARTITIONS, Slot, SubjectSlots, Table};
+use crate::windows::table::{Key, PARTITIONS, Slot, SubjectSlots, Table};
 
 /// What was counted.
 #[derive(Default)]
@@ -143,24 +143,20 @@ impl Counting<'_> {
             let (these, more) = rest.split_at(same);
             rest = more;
             let mut removed = Vec::new();
-            let now = partition.now();
             let record_of = |next: &Next<'_>| (next.work, next.observation.record);
             let events =
                 1 + these.windows(2).filter(|pair| record_of(&pair[0]) != record_of(&pair[1])).count();
-            partition.with_subject(first.observation.key, events, &mut |slot| removed.push(slot), |slots| {
-                for next in these {
-                    self.count_one(next, slots, &mut open, counted);
-                }
-                // A subject may be busy for ever with what other rules count.
-                for slot in slots.all() {
-                    let Some(notes) = slot.memo.as_deref_mut() else { continue };
-                    if let Some(alert) = notes.close_if_over(now) {
-                        open.resolved(slot.rule);
-                        counted.transitions.push(Transition::Resolved(alert));
+            partition.with_subject(
+                first.observation.key,
+                events,
+                &mut |key, slot| removed.push((key, slot)),
+                |slots| {
+                    for next in these {
+                        self.count_one(next, slots, &mut open, counted);
                     }
-                }
-            });
-            removed.into_iter().for_each(|slot| resolve_removed(slot, &mut open, counted));
+                },
+            );
+            removed.into_iter().for_each(|(key, slot)| resolve_removed(key, slot, &mut open, counted));
         }
     }
 
@@ -196,11 +192,11 @@ impl Counting<'_> {
         };
         let outcome = taken.judge(slot, reading, opening);
         if let Some(alert) = outcome.resolved {
-            open.resolved(tap.window);
+            open.resolved(OpenAlert { key: next.observation.key, window: tap.window });
             counted.transitions.push(Transition::Resolved(alert));
         }
         if let Some(alert) = outcome.opened {
-            open.opened(tap.window);
+            open.opened(OpenAlert { key: next.observation.key, window: tap.window });
             counted.transitions.push(Transition::Opened(alert));
         }
         counted.allowed += u64::from(outcome.allowed);
@@ -214,7 +210,17 @@ impl Counting<'_> {
         let mut counted = Counted::default();
         let mut partition = self.table.partition(number);
         let mut open = self.open[number].lock().unwrap_or_else(PoisonError::into_inner);
-        partition.sweep(&mut |slot| resolve_removed(slot, &mut open, &mut counted));
+        let now = partition.now();
+        // Not only those that are looked at for other reasons: a subject may be busy for ever with what other rules
+        // count, or not be seen again.
+        open.resolve(|alert| {
+            let over =
+                partition.with_memo(alert.key, alert.window, |notes| notes.close_if_over(now)).flatten();
+            let is_over = over.is_some();
+            counted.transitions.extend(over.map(Transition::Resolved));
+            is_over
+        });
+        partition.sweep(&mut |key, slot| resolve_removed(key, slot, &mut open, &mut counted));
         counted
     }
 
@@ -294,9 +300,9 @@ impl Counting<'_> {
     }
 }
 
-fn resolve_removed(slot: Slot<Notes>, open: &mut OpenAlerts, counted: &mut Counted) {
+fn resolve_removed(key: Key, slot: Slot<Notes>, open: &mut OpenAlerts, counted: &mut Counted) {
     if let Some(alert) = slot.memo.and_then(|mut notes| notes.close()) {
-        open.resolved(slot.rule);
+        open.resolved(OpenAlert { key, window: slot.rule });
         counted.transitions.push(Transition::Resolved(alert));
     }
 }

@@ -4,7 +4,7 @@ use super::work::{Recall, Work};
 use std::sync::Arc;
 
 use super::{Shared, Source};
-use crate::alert::{Alert, Evidence, Ground, MAX_SAMPLES, MAX_VALUES, RuleName, Sample};
+use crate::alert::{Alert, Evidence, Ground, MAX_MATCHED, MAX_SAMPLES, MAX_VALUES, Matched, Sample};
 use crate::event::{Event, Timestamp, Value, field, micros};
 use crate::matching::observation::Tap;
 use crate::windows::Reading;
@@ -51,12 +51,15 @@ impl Memo for Notes {
     }
 
     fn heap_bytes(&self) -> usize {
-        /// Id, names, subject and condition.
-        const TEXTS_OF_AN_ALERT: usize = 512;
+        /// Id and subject.
+        const TEXTS_OF_AN_ALERT: usize = 256;
         let evidence = self.episode.as_ref().map_or(&self.approach, |episode| &episode.evidence);
         let alert = self.episode.as_ref().map_or(0, |_| size_of::<Alert>() + TEXTS_OF_AN_ALERT);
         let values: usize = evidence.values.iter().map(|value| size_of::<String>() + value.len()).sum();
-        alert + values + evidence.samples.iter().map(Sample::bytes).sum::<usize>()
+        alert
+            + values
+            + evidence.matched.capacity() * size_of::<Matched>()
+            + evidence.samples.iter().map(Sample::bytes).sum::<usize>()
     }
 }
 
@@ -211,7 +214,7 @@ impl Taken<'_> {
         let subject = whole.into_iter().map(|(name, value)| (name, cut(&value).to_owned())).collect();
         Alert {
             id,
-            rule: RuleName::clone(&described.name),
+            rule: Arc::clone(&described.name),
             severity: described.severity,
             tenant: self.source.tenant.clone(),
             subject,
@@ -219,7 +222,7 @@ impl Taken<'_> {
             last_seen_at: reading.last,
             resolved_at: None,
             observed: reading.measured,
-            condition: described.condition.clone(),
+            condition: Arc::clone(&described.condition),
             evidence: Evidence { window: (begin, reading.first), ..Evidence::default() },
         }
     }
@@ -242,6 +245,9 @@ impl Taken<'_> {
         };
         if let Some(cause) = self.cause {
             self.note_cause(evidence, cause);
+        }
+        if let Some(rule) = self.tap.one_of {
+            self.note_matched(evidence, rule);
         }
         let counts_values = self.tap.counts_values();
         let room =
@@ -274,6 +280,16 @@ impl Taken<'_> {
                 observed: cause.observed,
                 condition: described.condition.text.clone(),
             }),
+        }
+    }
+
+    fn note_matched(&self, evidence: &mut Evidence, rule: usize) {
+        let name = &self.shared.rules[rule].name;
+        let known = evidence.matched.iter_mut().find(|matched| Arc::ptr_eq(&matched.rule, name));
+        if let Some(matched) = known {
+            matched.events += 1;
+        } else if evidence.matched.len() < MAX_MATCHED {
+            evidence.matched.push(Matched { rule: Arc::clone(name), events: 1 });
         }
     }
 

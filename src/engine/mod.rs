@@ -70,11 +70,11 @@ impl Default for Settings {
 /// What a rule says, ready to be put into alerts.
 pub struct Described {
     /// Its names.
-    pub name: RuleName,
+    pub name: Arc<RuleName>,
     /// How much it matters.
     pub severity: Severity,
     /// What it asks for.
-    pub condition: Condition,
+    pub condition: Arc<Condition>,
     /// How long an episode lasts after its last finding.
     pub quiet: Duration,
     rule: Rule,
@@ -171,13 +171,13 @@ impl Engine {
         let matcher = Matcher::compile(rules, &mut schema);
         let plan = Plan::new(rules, &mut schema, settings.tolerance.lateness, settings.secret);
         let described = rules.rules.iter().map(|rule| Described {
-            name: RuleName {
+            name: Arc::new(RuleName {
                 id: rule.identity().to_owned(),
                 name: rule.handle().to_owned(),
                 title: rule.title.clone(),
-            },
+            }),
             severity: rule.severity,
-            condition: Condition::of(rule),
+            condition: Arc::new(Condition::of(rule)),
             quiet: quiet_after(rules, rule),
             rule: rule.clone(),
         });

@@ -6,17 +6,26 @@
 //! Findings beyond that are counted by rule.
 
 use crate::rules::Severity;
-use crate::windows::table::PARTITIONS;
+use crate::windows::table::{Key, PARTITIONS};
 
 /// Most alerts open in a partition of the table: 16,384 in all.
 const MAX_OPEN: u32 = (16_384 / PARTITIONS) as u32;
 /// Most of one rule: 4,096 in all.
 const MAX_OPEN_OF_A_RULE: u32 = MAX_OPEN / 4;
 
+/// An alert that is open: its subject, and the number of its window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OpenAlert {
+    /// The subject.
+    pub key: Key,
+    /// The number of the window.
+    pub window: u16,
+}
+
 /// The alerts that are open in a partition of the table.
 #[derive(Clone, Debug, Default)]
 pub struct OpenAlerts {
-    open: u32,
+    open: Vec<OpenAlert>,
     /// By number of the window.
     by_window: Vec<u32>,
 }
@@ -36,25 +45,32 @@ impl OpenAlerts {
     /// Whether another may open.
     pub fn has_room(&self, window: u16, severity: Severity) -> bool {
         let of_rule = self.by_window.get(usize::from(window)).copied().unwrap_or(0);
-        self.open < room(severity) && of_rule < MAX_OPEN_OF_A_RULE
+        (self.open.len() as u32) < room(severity) && of_rule < MAX_OPEN_OF_A_RULE
     }
 
     /// One more has opened.
-    pub fn opened(&mut self, window: u16) {
-        let place = usize::from(window);
+    pub fn opened(&mut self, alert: OpenAlert) {
+        let place = usize::from(alert.window);
         if self.by_window.len() <= place {
             self.by_window.resize(place + 1, 0);
         }
         self.by_window[place] += 1;
-        self.open += 1;
+        self.open.push(alert);
     }
 
     /// One is over.
-    pub fn resolved(&mut self, window: u16) {
-        if let Some(open) = self.by_window.get_mut(usize::from(window)) {
-            *open = open.saturating_sub(1);
-        }
-        self.open = self.open.saturating_sub(1);
+    pub fn resolved(&mut self, alert: OpenAlert) {
+        self.resolve(|other| *other == alert);
+    }
+
+    /// Those that satisfy `is_over` are over.
+    pub fn resolve(&mut self, mut is_over: impl FnMut(&OpenAlert) -> bool) {
+        let by_window = &mut self.by_window;
+        self.open.retain(|alert| {
+            let is_over = is_over(alert);
+            by_window[usize::from(alert.window)] -= u32::from(is_over);
+            !is_over
+        });
     }
 }
 
@@ -62,23 +78,27 @@ impl OpenAlerts {
 mod tests {
     use super::*;
 
+    fn alert(number: usize, window: u16) -> OpenAlert {
+        OpenAlert { key: Key(number as u128), window }
+    }
+
     #[test]
     fn noise_leaves_room_for_what_is_worse() {
         let mut open = OpenAlerts::default();
         for window in 0..100 {
             while open.has_room(window, Severity::Low) {
-                open.opened(window);
+                open.opened(alert(open.open.len(), window));
             }
         }
         assert!(!open.has_room(200, Severity::Low) && open.has_room(200, Severity::Medium));
         assert!(open.has_room(0, Severity::Critical) == (open.by_window[0] < MAX_OPEN_OF_A_RULE));
         for window in 100..200 {
             while open.has_room(window, Severity::Critical) {
-                open.opened(window);
+                open.opened(alert(open.open.len(), window));
             }
         }
-        assert_eq!(open.open, MAX_OPEN);
-        open.resolved(0);
+        assert_eq!(open.open.len(), MAX_OPEN as usize);
+        open.resolved(alert(0, 0));
         assert!(open.has_room(200, Severity::Critical));
     }
 
@@ -86,9 +106,9 @@ mod tests {
     fn one_rule_does_not_take_all_the_room() {
         let mut open = OpenAlerts::default();
         while open.has_room(7, Severity::Critical) {
-            open.opened(7);
+            open.opened(alert(open.open.len(), 7));
         }
-        assert_eq!(open.open, MAX_OPEN_OF_A_RULE);
+        assert_eq!(open.open.len(), MAX_OPEN_OF_A_RULE as usize);
         assert!(open.has_room(8, Severity::Informational));
     }
 }

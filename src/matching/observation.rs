@@ -76,6 +76,8 @@ pub struct Tap {
     pub window: u16,
     /// The level of that window.
     pub level: usize,
+    /// The detection that is one of several whose matches the window counts, by index of the rule.
+    pub one_of: Option<usize>,
     grouping: u16,
     /// The same for all taps whose subjects are read from the same fields and are the same.
     pub subject_number: u16,
@@ -129,6 +131,7 @@ impl Plan {
             let next = groupings.len() as u16;
             *groupings.entry(group_by.to_vec()).or_insert(next)
         };
+        let is_detection = |input: usize| matches!(rules.rules[input].body, Body::Detection(_));
         for (index, rule) in rules.rules.iter().enumerate() {
             let window = plan.windows.len() as u16;
             match &rule.body {
@@ -150,6 +153,7 @@ impl Plan {
                     let tap = Tap {
                         window,
                         level: 1,
+                        one_of: None,
                         grouping: grouping(&detection.group_by),
                         subject_number: 0,
                         fields: detection.group_by.iter().map(|name| schema.intern(name)).collect(),
@@ -177,6 +181,7 @@ impl Plan {
                         let tap = Tap {
                             window,
                             level: linked.level,
+                            one_of: (linked.inputs.len() > 1 && is_detection(*input)).then_some(*input),
                             grouping: grouping(&correlation.group_by),
                             subject_number: 0,
                             fields: correlation.group_by.iter().map(&mut field).collect(),

@@ -202,7 +202,7 @@ impl<M: Memo> Partition<'_, M> {
         &mut self,
         key: Key,
         seen: usize,
-        removed: &mut impl FnMut(Slot<M>),
+        removed: &mut impl FnMut(Key, Slot<M>),
         work: impl FnOnce(&mut SubjectSlots<'_, M>) -> R,
     ) -> R {
         let entry_bytes = entry_bytes::<M>();
@@ -234,7 +234,7 @@ impl<M: Memo> Partition<'_, M> {
 
     /// Looks at a few subjects and lets go of those in which nothing matters any more, so that memory follows the
     /// traffic down. To be called once a batch; the work is in proportion to the subjects created since.
-    pub fn sweep(&mut self, removed: &mut impl FnMut(Slot<M>)) {
+    pub fn sweep(&mut self, removed: &mut impl FnMut(Key, Slot<M>)) {
         let looks = 4 + self.queues.created_since_sweep;
         self.queues.created_since_sweep = 0;
         let probation = std::mem::take(&mut self.queues.probation);
@@ -247,7 +247,7 @@ impl<M: Memo> Partition<'_, M> {
         &mut self,
         mut queue: VecDeque<Key>,
         looks: usize,
-        removed: &mut impl FnMut(Slot<M>),
+        removed: &mut impl FnMut(Key, Slot<M>),
     ) -> VecDeque<Key> {
         for _ in 0..looks.min(queue.len()) {
             let Some(key) = queue.pop_front() else { break };
@@ -256,6 +256,13 @@ impl<M: Memo> Partition<'_, M> {
             }
         }
         queue
+    }
+
+    /// Calls `work` with the note beside a rule's window for a subject, if there is one.
+    pub fn with_memo<R>(&mut self, key: Key, rule: u16, work: impl FnOnce(&mut M) -> R) -> Option<R> {
+        let mut subject = self.table.subjects.get_mut(&key)?;
+        let slot = subject.slots.iter_mut().find(|slot| slot.rule == rule)?;
+        slot.memo.as_deref_mut().map(work)
     }
 
     /// Calls `visit` with every slot of the partition, in no particular order.
@@ -268,24 +275,24 @@ impl<M: Memo> Partition<'_, M> {
         }
     }
 
-    fn remove_if_idle(&mut self, key: Key, removed: &mut impl FnMut(Slot<M>)) -> bool {
+    fn remove_if_idle(&mut self, key: Key, removed: &mut impl FnMut(Key, Slot<M>)) -> bool {
         let now = self.queues.now;
         let idle = self.table.subjects.remove_if(&key, |_, subject| subject.is_idle(now));
         let Some((_, subject)) = idle else { return false };
         self.queues.counts.expired += 1;
-        self.forget(subject, removed);
+        self.forget(key, subject, removed);
         true
     }
 
-    fn forget(&mut self, subject: Subject<M>, removed: &mut impl FnMut(Slot<M>)) {
+    fn forget(&mut self, key: Key, subject: Subject<M>, removed: &mut impl FnMut(Key, Slot<M>)) {
         let counts = &mut self.queues.counts;
         counts.subjects -= 1;
         counts.bytes -= entry_bytes::<M>() + u64::from(subject.heap_bytes);
-        subject.slots.into_iter().for_each(removed);
+        subject.slots.into_iter().for_each(|slot| removed(key, slot));
     }
 
     /// Makes room by one subject; `false` when there is none that could go. The subject at work stays.
-    fn evict_one(&mut self, at_work: Key, removed: &mut impl FnMut(Slot<M>)) -> bool {
+    fn evict_one(&mut self, at_work: Key, removed: &mut impl FnMut(Key, Slot<M>)) -> bool {
         let mut least: Option<(u16, Key)> = None;
         let mut compared = 0;
         for _ in 0..MAX_LOOKED_AT {
@@ -342,10 +349,10 @@ impl<M: Memo> Partition<'_, M> {
         Some((standing, subject.credit))
     }
 
-    fn evict(&mut self, key: Key, removed: &mut impl FnMut(Slot<M>)) {
+    fn evict(&mut self, key: Key, removed: &mut impl FnMut(Key, Slot<M>)) {
         if let Some((_, subject)) = self.table.subjects.remove(&key) {
             self.queues.counts.evicted += 1;
-            self.forget(subject, removed);
+            self.forget(key, subject, removed);
         }
     }
 }
@@ -394,11 +401,6 @@ impl<M> SubjectSlots<'_, M> {
         slots.any(|slot| slot.memo.as_deref().is_some_and(&is_such))
     }
 
-    /// Every slot of the subject.
-    pub fn all(&mut self) -> impl Iterator<Item = &mut Slot<M>> {
-        self.subject.slots.iter_mut()
-    }
-
     /// The slot of a rule, with an empty window if there is none yet.
     pub fn slot(&mut self, rule: u16, spec: &Spec, at: Timestamp) -> &mut Slot<M> {
         let idle_at = at.as_micros().saturating_add(spec.horizon());
@@ -438,7 +440,7 @@ mod tests {
         let at = Timestamp::from_seconds(at);
         let mut partition = table.partition(key.partition());
         partition.advance_to(at);
-        partition.with_subject(key, 1, &mut |_| {}, |slots| {
+        partition.with_subject(key, 1, &mut |_, _| {}, |slots| {
             slots.slot(0, &spec, at).window.observe(&spec, at, Observed::Occurrence).measured
         })
     }
@@ -497,7 +499,7 @@ mod tests {
             for partition in 0..PARTITIONS {
                 let mut partition = table.partition(partition);
                 partition.advance_to(Timestamp::from_seconds(4_000));
-                partition.sweep(&mut |_| {});
+                partition.sweep(&mut |_, _| {});
             }
         }
         assert_eq!((table.counts().subjects, table.counts().bytes, table.counts().expired), (0, 0, 1_000));

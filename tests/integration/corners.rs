@@ -432,3 +432,29 @@ fn a_crowd_of_small_alerts_does_not_keep_a_critical_one_from_opening() {
     let refused: u64 = engine.counts().refused_alerts.iter().sum();
     assert_eq!(refused + low as u64, 40_000, "each is counted");
 }
+
+#[test]
+fn an_alert_about_someone_never_seen_again_is_resolved() {
+    let rules = rules(
+        "title: two\nname: two\ncorrelation: {type: event_count, rules: [failed], group-by: [user.name], timespan: 1m, condition: {gte: 2}}\n\
+ ---\ntitle: slow\nname: slow\ncorrelation: {type: event_count, rules: [failed], group-by: [user.name], timespan: 12h, condition: {gte: 1000}}\n",
+    );
+    let attack = failures([0, 1]);
+    let later = vec![line(1_200, "bob", "success")];
+    let (_, transitions, open) = run(&rules, Allowlist::default(), &[&attack, &later]);
+    assert_eq!(open, [], "the slow rule's window is not idle yet, but the episode is over");
+    assert!(matches!(transitions.as_slice(), [Transition::Opened(_), Transition::Resolved(_)]));
+}
+
+#[test]
+fn an_alert_names_the_detections_it_counts() {
+    let rules = rules(
+        "title: any\nname: any\ncorrelation: {type: event_count, rules: [failed, succeeded], group-by: [user.name], timespan: 1m, condition: {gte: 1}}\n",
+    );
+    let lines = [line(0, "ann", "failure"), line(1, "ann", "success"), line(2, "ann", "failure")];
+    let (_, _, open) = run(&rules, Allowlist::default(), &[&lines]);
+    let [alert] = open.as_slice() else { panic!("{open:?}") };
+    let matched: Vec<_> =
+        alert.evidence.matched.iter().map(|matched| (matched.rule.name.as_str(), matched.events)).collect();
+    assert_eq!(matched, [("failed", 2), ("succeeded", 1)]);
+}

@@ -200,7 +200,7 @@ fn a_slow_rule_says_nothing_while_the_fast_one_has_an_alert_open_and_speaks_when
          ---\ntitle: slow\nname: slow\ncorrelation: {type: event_count, rules: [failed], group-by: [user.name], timespan: 2h, condition: {gte: 8}}\nx-watchbell: {inhibited-by: [fast]}\n",
     );
     let names = |lines: &[String]| -> Vec<String> {
-        alerts(&rules, Allowlist::default(), lines).into_iter().map(|alert| alert.rule.name).collect()
+        alerts(&rules, Allowlist::default(), lines).into_iter().map(|alert| alert.rule.name.clone()).collect()
     };
     assert_eq!(names(&failures(0..30)), ["fast"]);
     assert_eq!(names(&failures((0..12).map(|index| index * 300))), ["slow"]);
