@@ -1,8 +1,8 @@
 //! Watchbell watches a business's WhatsApp deployment and rings within a second when something is wrong.
 //!
 //! ```text
-//! log -> decode -> Event -> match -> Observation -> windows -> Reading -> episode -> Alert
-//!        \________ pure ________/                   \___________ pure ___________/
+//! source -> intake -> decode -> Event -> match -> Observation -> windows -> Reading -> episode -> Alert -> stream
+//!                     \_____________ pure _____________/ \_____________ pure ______________/
 //! ```
 //!
 //! # Map
@@ -15,6 +15,7 @@
 //! | 1 | [`decode`] | a line of a log becomes an event, or says why it cannot; one file a format |
 //! | 1 | [`clock`] | how far the times in a log are believed |
 //! | 1 | [`rules`] | Sigma documents: read, checked, linked |
+//! | 2 | [`intake`] | the bounded way from sources to the engine |
 //! | 2 | [`windows`] | sliding windows over event time, and the bounded table that keeps them |
 //! | 2 | [`allowlist`] | what is known to be fine |
 //! | 2 | [`alert`] | an episode of findings, and the record of why |
@@ -53,6 +54,7 @@ pub mod decode;
 pub mod engine;
 pub mod event;
 pub mod generate;
+pub mod intake;
 pub mod matching;
 pub mod replay;
 pub mod rule_test;

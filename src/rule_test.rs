@@ -335,7 +335,7 @@ impl RuleTest {
         engine.read(chunks);
         let mut transitions = engine.count(Some(Timestamp::from_micros(i64::MAX)));
         transitions.extend(engine.finish().0);
-        let unread: u64 = engine.counts().read.undecodable.iter().sum();
+        let unread: u64 = engine.counts().read.decoded.undecodable.iter().sum();
         if let Some(line) = engine.undecodable().first() {
             return Err(format!("{unread} lines cannot be read, such as: {} ({})", line.start, line.reason));
         }

@@ -175,11 +175,11 @@ fn write_reading(
     writeln!(
         out,
         "{} lines, {} events, {} alerts in {:.2} s ({} lines/s, {:.0} MB/s)",
-        grouped(counts.read.lines),
-        grouped(counts.read.events),
+        grouped(counts.read.decoded.lines),
+        grouped(counts.read.decoded.events),
         grouped(replayed.alerts.len() as u64),
         seconds,
-        grouped((counts.read.lines as f64 / seconds) as u64),
+        grouped((counts.read.decoded.lines as f64 / seconds) as u64),
         replayed.bytes as f64 / 1e6 / seconds
     )?;
     if let Some((cpu_seconds, peak_bytes)) = resources() {
@@ -196,11 +196,11 @@ fn write_reading(
     for (path, format) in &replayed.formats {
         writeln!(out, "  {} read as {format}", path.display())?;
     }
-    let undecodable: u64 = counts.read.undecodable.iter().sum();
+    let undecodable: u64 = counts.read.decoded.undecodable.iter().sum();
     if undecodable > 0 {
         writeln!(out, "  {} lines could not be read:", grouped(undecodable))?;
         for (reason, count) in
-            Undecodable::ALL.iter().zip(counts.read.undecodable).filter(|(_, count)| *count > 0)
+            Undecodable::ALL.iter().zip(counts.read.decoded.undecodable).filter(|(_, count)| *count > 0)
         {
             writeln!(out, "    {:>9}  {}: {reason}", grouped(count), reason.reason())?;
         }

@@ -19,6 +19,7 @@ mod json_names;
 pub mod login;
 #[cfg(test)]
 mod speed;
+mod tally;
 mod target;
 pub mod time;
 mod undecodable;
@@ -31,6 +32,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Deserializer};
 
 use crate::event::{Class, Event, Schema};
+pub use tally::Tally;
 pub use undecodable::Undecodable;
 
 /// Longest line that is read. Servers cut their own lines far below; what is longer is not a log line.

@@ -41,6 +41,8 @@ pub struct Notes {
     /// Evidence of an approach that may become an episode.
     approach: Evidence,
     looks: u8,
+    /// Findings when the episode was last told.
+    told: u64,
     last_seen: i64,
     quiet: i64,
 }
@@ -70,6 +72,14 @@ impl Notes {
         self.holds_subject(now) && self.episode.as_ref().is_some_and(|episode| episode.opened_at <= now)
     }
 
+    /// The episode, if something was found since it was last told.
+    pub fn update(&mut self) -> Option<Alert> {
+        let episode = self.episode.as_deref()?;
+        let is_news = episode.evidence.findings != self.told;
+        self.told = episode.evidence.findings;
+        is_news.then(|| episode.clone())
+    }
+
     /// Ends the episode if nothing has been found for long enough at this time.
     pub fn close_if_over(&mut self, now: Timestamp) -> Option<Alert> {
         if self.episode.is_none() || self.holds_subject(now) { None } else { self.close() }
@@ -81,6 +91,7 @@ impl Notes {
         alert.resolved_at = Some(Timestamp::from_micros(self.last_seen.saturating_add(self.quiet)));
         self.approach = Evidence::default();
         self.looks = 0;
+        self.told = 0;
         Some(*alert)
     }
 }
@@ -196,7 +207,7 @@ impl Taken<'_> {
             reading.holds && notes.episode.as_ref().is_some_and(|episode| episode.evidence.findings == 0);
         self.note(notes, reading, event);
         if opened {
-            outcome.opened = notes.episode.as_deref().cloned();
+            outcome.opened = notes.update();
         }
         outcome
     }

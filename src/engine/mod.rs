@@ -26,7 +26,7 @@ use rayon::prelude::*;
 use crate::alert::{Alert, Condition, RuleName, quiet_after};
 use crate::allowlist::Allowlist;
 use crate::clock::{Clock, ClockCounts, Tolerance};
-use crate::decode;
+use crate::decode::{self, Tally};
 use crate::event::{Event, Schema, Timestamp};
 use crate::matching::Matcher;
 use crate::matching::observation::{Plan, Secret};
@@ -35,7 +35,7 @@ use crate::windows::table::{PARTITIONS, Table, TableCounts};
 use counting::Counting;
 use episode::Notes;
 use open_alerts::OpenAlerts;
-use work::{Chunk, ReadCounts, Reader, UndecodableLine, Work};
+use work::{Chunk, ReadCounts, Reader, Recall, UndecodableLine, Work};
 
 /// Undecodable lines kept for the operator, over all sources.
 const MAX_UNDECODABLE_SAMPLES: usize = 20;
@@ -114,6 +114,21 @@ pub struct Source {
     tenant_key: u64,
     clock: Clock,
     next_line: u64,
+}
+
+impl Source {
+    fn new(name: &str, tenant: &str, decode: Arc<decode::Settings>) -> Self {
+        let hash = blake3::hash(tenant.as_bytes());
+        let tenant_key = hash.as_bytes().iter().take(8).fold(0, |key, byte| key << 8 | u64::from(*byte));
+        Self {
+            name: name.into(),
+            tenant: tenant.to_owned(),
+            decode,
+            tenant_key,
+            clock: Clock::default(),
+            next_line: 1,
+        }
+    }
 }
 
 /// Something that happened to an alert.
@@ -209,17 +224,13 @@ impl Engine {
 
     /// Adds a source and gives its number.
     pub fn add_source(&mut self, name: &str, tenant: &str, decode: Arc<decode::Settings>) -> usize {
-        let hash = blake3::hash(tenant.as_bytes());
-        let tenant_key = hash.as_bytes().iter().take(8).fold(0, |key, byte| key << 8 | u64::from(*byte));
-        self.sources.push(Source {
-            name: name.into(),
-            tenant: tenant.to_owned(),
-            decode,
-            tenant_key,
-            clock: Clock::default(),
-            next_line: 1,
-        });
+        self.sources.push(Source::new(name, tenant, decode));
         self.sources.len() - 1
+    }
+
+    /// Gives the number of a source that has ended to another.
+    pub fn replace_source(&mut self, number: usize, name: &str, tenant: &str, decode: Arc<decode::Settings>) {
+        self.sources[number] = Source::new(name, tenant, decode);
     }
 
     /// The latest believed time of a source.
@@ -247,11 +258,25 @@ impl Engine {
         &self.undecodable
     }
 
-    /// Decodes and matches chunks, each source's in order, and settles their times, but counts nothing yet.
-    pub fn read(&mut self, chunks: Vec<Chunk>) {
+    /// Decodes and matches chunks, each source's in order, and settles their times, but counts nothing yet. Gives what
+    /// became of the lines of each chunk.
+    pub fn read(&mut self, chunks: Vec<Chunk>) -> Vec<Tally> {
         let mut works = self.works_for(chunks);
         self.pool.install(|| read_all(&self.shared, &self.sources, &self.readers, &mut works));
+        let tallies = works.iter().map(|work| work.counts.decoded.clone()).collect();
         self.accept(works);
+        tallies
+    }
+
+    /// Calls `visit` with every event that has been read and is not counted yet, and the number of its line.
+    pub fn for_each_event(&self, mut visit: impl FnMut(&Source, u64, &Event<'_>)) {
+        let mut recall = Recall::new(&self.shared);
+        for work in &self.pending {
+            let source = &self.sources[work.chunk.source];
+            for record in 0..work.times.len() as u32 {
+                visit(source, work.line(record), &recall.event(work, source, record));
+            }
+        }
     }
 
     /// Counts what has been read, and gives what became of alerts.
@@ -339,6 +364,29 @@ impl Engine {
                 rest = more;
             }
         }
+    }
+
+    /// Time has passed in which nothing came: ends the episodes that are over when nothing before `now` will be counted
+    /// any more.
+    pub fn advance_to(&mut self, now: Timestamp) -> Vec<Transition> {
+        for partition in 0..PARTITIONS {
+            self.table.partition(partition).advance_to(now);
+        }
+        self.count(None)
+    }
+
+    /// The open alerts in which something was found since they were last told.
+    pub fn updates(&mut self) -> Vec<Alert> {
+        let mut updates = Vec::new();
+        for (number, open) in self.open.iter().enumerate() {
+            let mut partition = self.table.partition(number);
+            for alert in open.lock().unwrap_or_else(PoisonError::into_inner).all() {
+                let update = partition.with_memo(alert.key, alert.window, Notes::update);
+                updates.extend(update.flatten());
+            }
+        }
+        updates.sort_by(|left, right| alert_order(left).cmp(&alert_order(right)));
+        updates
     }
 
     /// Keeps work in which something is still to be counted, and the memory of the rest.

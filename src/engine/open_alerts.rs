@@ -48,6 +48,11 @@ impl OpenAlerts {
         (self.open.len() as u32) < room(severity) && of_rule < MAX_OPEN_OF_A_RULE
     }
 
+    /// Those that are open.
+    pub fn all(&self) -> impl Iterator<Item = &OpenAlert> {
+        self.open.iter()
+    }
+
     /// One more has opened.
     pub fn opened(&mut self, alert: OpenAlert) {
         let place = usize::from(alert.window);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{Shared, Source};
 use crate::clock::NOT_COUNTED;
-use crate::decode::{Decoded, Decoder, Format, Undecodable};
+use crate::decode::{Decoded, Decoder, Format, Tally, Undecodable};
 use crate::event::{Event, Timestamp};
 use crate::matching::Scanner;
 use crate::matching::observation::{Observation, Uncounted};
@@ -44,12 +44,8 @@ pub struct UndecodableLine {
 /// Counters of decoding and matching.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ReadCounts {
-    /// Lines with something in them.
-    pub lines: u64,
-    /// Lines that became events.
-    pub events: u64,
-    /// Lines that could not be read, by place in [`Undecodable::ALL`].
-    pub undecodable: [u64; Undecodable::ALL.len()],
+    /// Lines, by what became of them.
+    pub decoded: Tally,
     /// Events without a time, which cannot be counted in a window.
     pub untimed: u64,
     /// Matches not counted because the event lacks a field that they are grouped by.
@@ -65,9 +61,7 @@ pub struct ReadCounts {
 impl ReadCounts {
     /// Adds another's counts.
     pub fn add(&mut self, other: &Self) {
-        self.lines += other.lines;
-        self.events += other.events;
-        self.undecodable.iter_mut().zip(other.undecodable).for_each(|(count, more)| *count += more);
+        self.decoded.add(&other.decoded);
         self.untimed += other.untimed;
         self.missing_group += other.missing_group;
         self.missing_value += other.missing_value;
@@ -286,8 +280,8 @@ impl Reader {
             event.clear();
             match decoder.decode(line, &mut event) {
                 Ok(Decoded::Event) => {
-                    counts.lines += 1;
-                    counts.events += 1;
+                    counts.decoded.lines += 1;
+                    counts.decoded.events += 1;
                     let record = starts.len() as u32;
                     starts.push(start as u32);
                     lines.push(line_number);
@@ -338,12 +332,7 @@ impl Reader {
                 }
                 Ok(Decoded::Nothing) => {}
                 Err(reason) => {
-                    counts.lines += 1;
-                    if let Some(place) =
-                        Undecodable::ALL.iter().position(|known| known.reason() == reason.reason())
-                    {
-                        counts.undecodable[place] += 1;
-                    }
+                    counts.decoded.add_undecodable(&reason);
                     if undecodable.len() < MAX_UNDECODABLE_SAMPLES {
                         let start = line.chars().take(MAX_SAMPLE_CHARS).collect();
                         let line = u64::from(line_number);

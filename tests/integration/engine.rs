@@ -226,8 +226,8 @@ fn bad_lines_are_counted_by_reason_and_lose_nothing_else() {
     let opened = engine.count(None);
     assert_eq!(opened.len(), 1);
     let counts = engine.counts();
-    assert_eq!((counts.read.lines, counts.read.events), (6, 3));
-    assert_eq!(counts.read.undecodable.iter().sum::<u64>(), 3);
+    assert_eq!((counts.read.decoded.lines, counts.read.decoded.events), (6, 3));
+    assert_eq!(counts.read.decoded.undecodable.iter().sum::<u64>(), 3);
     let samples: Vec<_> = engine.undecodable().iter().map(|line| (line.line, line.reason.reason())).collect();
     assert_eq!(samples, [(2, "not_json"), (3, "too_long"), (4, "not_json")]);
 }
@@ -241,7 +241,10 @@ fn a_line_is_counted_wherever_it_breaks() {
             .to_owned();
     engine.read(vec![Chunk { source, text, format: Format::Combined, received: None }]);
     let counts = engine.counts().read;
-    assert_eq!((counts.lines, counts.events, counts.undecodable.iter().sum::<u64>()), (1, 0, 1));
+    assert_eq!(
+        (counts.decoded.lines, counts.decoded.events, counts.decoded.undecodable.iter().sum::<u64>()),
+        (1, 0, 1)
+    );
 }
 
 #[test]
