@@ -16,6 +16,7 @@
 pub mod counting;
 pub mod episode;
 pub mod open_alerts;
+pub mod reload;
 pub mod work;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -94,6 +95,25 @@ pub struct Shared {
 }
 
 impl Shared {
+    /// Compiles rules.
+    fn new(rules: &RuleSet, allowlist: Allowlist, settings: &Settings) -> Self {
+        let mut schema = Schema::new();
+        let matcher = Matcher::compile(rules, &mut schema);
+        let plan = Plan::new(rules, &mut schema, settings.tolerance.lateness, settings.secret);
+        let described = rules.rules.iter().map(|rule| Described {
+            name: Arc::new(RuleName {
+                id: rule.identity().to_owned(),
+                name: rule.handle().to_owned(),
+                title: rule.title.clone(),
+            }),
+            severity: rule.severity,
+            condition: Arc::new(Condition::of(rule)),
+            quiet: quiet_after(rules, rule),
+            rule: rule.clone(),
+        });
+        Self { rules: described.collect(), schema: Arc::new(schema), matcher, plan, allowlist }
+    }
+
     fn is_allowed(&self, event: &Event<'_>, rule: usize) -> bool {
         !self.allowlist.is_empty() && self.is_allowed_at(event, rule, event.at.unwrap_or_default())
     }
@@ -164,6 +184,7 @@ pub struct Engine {
     shared: Shared,
     sources: Vec<Source>,
     tolerance: Tolerance,
+    secret: Secret,
     table: Table<Notes>,
     open: Vec<Mutex<OpenAlerts>>,
     readers: Vec<Mutex<Reader>>,
@@ -182,22 +203,7 @@ impl Engine {
         allowlist: Allowlist,
         settings: &Settings,
     ) -> Result<Self, rayon::ThreadPoolBuildError> {
-        let mut schema = Schema::new();
-        let matcher = Matcher::compile(rules, &mut schema);
-        let plan = Plan::new(rules, &mut schema, settings.tolerance.lateness, settings.secret);
-        let described = rules.rules.iter().map(|rule| Described {
-            name: Arc::new(RuleName {
-                id: rule.identity().to_owned(),
-                name: rule.handle().to_owned(),
-                title: rule.title.clone(),
-            }),
-            severity: rule.severity,
-            condition: Arc::new(Condition::of(rule)),
-            quiet: quiet_after(rules, rule),
-            rule: rule.clone(),
-        });
-        let shared =
-            Shared { rules: described.collect(), schema: Arc::new(schema), matcher, plan, allowlist };
+        let shared = Shared::new(rules, allowlist, settings);
         let pool = rayon::ThreadPoolBuilder::new()
             .num_threads(settings.threads)
             .thread_name(|number| format!("engine-{number}"))
@@ -212,6 +218,7 @@ impl Engine {
             shared,
             sources: Vec::new(),
             tolerance: settings.tolerance,
+            secret: settings.secret,
             table: Table::new(settings.max_window_bytes),
             open: (0..PARTITIONS).map(|_| Mutex::default()).collect(),
             readers,

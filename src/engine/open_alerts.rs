@@ -68,6 +68,16 @@ impl OpenAlerts {
         self.resolve(|other| *other == alert);
     }
 
+    /// Gives the windows new numbers; alerts of those that have none are gone.
+    pub fn renumber(&mut self, number: impl Fn(u16) -> Option<u16>) {
+        self.by_window.clear();
+        for alert in std::mem::take(&mut self.open) {
+            if let Some(window) = number(alert.window) {
+                self.opened(OpenAlert { window, ..alert });
+            }
+        }
+    }
+
     /// Those that satisfy `is_over` are over.
     pub fn resolve(&mut self, mut is_over: impl FnMut(&OpenAlert) -> bool) {
         let by_window = &mut self.by_window;

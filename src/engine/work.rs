@@ -246,6 +246,7 @@ impl<'s> Recall<'s> {
         if let Some((_, decoder)) = &mut self.decoder {
             // It has been decoded before, with the same result.
             let _ = decoder.decode(work.record(record), &mut event);
+            event.at = event.at.or(work.chunk.received);
         }
         event
     }
@@ -285,6 +286,8 @@ impl Reader {
                     let record = starts.len() as u32;
                     starts.push(start as u32);
                     lines.push(line_number);
+                    // What is told as it happens and does not say when has happened now.
+                    event.at = event.at.or(chunk.received);
                     times.push(event.at.map_or(NOT_COUNTED, Timestamp::as_micros));
                     counts.untimed += u64::from(event.at.is_none());
                     self.matched.clear();

@@ -4,7 +4,6 @@
 //! what follows belongs to it. The [`Plan`] says for each detection which windows its matches go to, by what they
 //! are grouped there, and which value counts.
 
-use std::collections::HashMap;
 use std::hash::Hasher as _;
 use std::net::{IpAddr, Ipv6Addr};
 
@@ -67,7 +66,12 @@ pub struct PlannedWindow {
     pub reported: bool,
     /// Windows of the same subject whose open alerts keep this one from opening another.
     pub inhibited_by: Vec<u16>,
+    /// The same in another plan when the same is counted there: the rule, and those it looks at, say the same.
+    pub fingerprint: Fingerprint,
 }
+
+/// A hash of what a window counts.
+pub type Fingerprint = [u8; 32];
 
 /// Where a match, or a finding, goes.
 #[derive(Clone, Debug)]
@@ -78,7 +82,8 @@ pub struct Tap {
     pub level: usize,
     /// The detection that is one of several whose matches the window counts, by index of the rule.
     pub one_of: Option<usize>,
-    grouping: u16,
+    /// Of the names of the fields that subjects are made of: subjects of all windows with the same names are the same.
+    grouping: u64,
     /// The same for all taps whose subjects are read from the same fields and are the same.
     pub subject_number: u16,
     /// The fields that hold the subject.
@@ -126,10 +131,11 @@ impl Plan {
             by_rule: vec![Vec::new(); rules.rules.len()],
             secret,
         };
-        let mut groupings: HashMap<Vec<String>, u16> = HashMap::new();
-        let mut grouping = |group_by: &[String]| {
-            let next = groupings.len() as u16;
-            *groupings.entry(group_by.to_vec()).or_insert(next)
+        let fingerprints = fingerprints(rules);
+        let grouping = |group_by: &[String]| {
+            let mut hasher = SipHasher13::new_with_key(&secret);
+            group_by.iter().for_each(|name| write_text(&mut hasher, name));
+            hasher.finish()
         };
         let is_detection = |input: usize| matches!(rules.rules[input].body, Body::Detection(_));
         for (index, rule) in rules.rules.iter().enumerate() {
@@ -149,6 +155,7 @@ impl Plan {
                         feeds: false,
                         reported: true,
                         inhibited_by: Vec::new(),
+                        fingerprint: fingerprints[index],
                     });
                     let tap = Tap {
                         window,
@@ -173,6 +180,7 @@ impl Plan {
                         feeds: false,
                         reported: rule.reported,
                         inhibited_by: Vec::new(),
+                        fingerprint: fingerprints[index],
                     });
                     for (place, (reference, input)) in
                         correlation.rules.iter().zip(&linked.inputs).enumerate()
@@ -256,14 +264,10 @@ impl Plan {
     pub fn key(&self, tap: &Tap, tenant: u64, event: &Event<'_>) -> Result<Key, Uncounted> {
         let mut hasher = SipHasher13::new_with_key(&self.secret);
         hasher.write_u64(tenant);
-        hasher.write_u16(tap.grouping);
+        hasher.write_u64(tap.grouping);
         for id in &tap.fields {
             match (Part { event, id: *id }).normalised() {
-                Some(Normalised::Address(address)) => hasher.write(&address.octets()),
-                Some(Normalised::Text(text)) => {
-                    hasher.write_usize(text.len());
-                    hasher.write(text.as_bytes());
-                }
+                Some(part) => part.write(&mut hasher),
                 None if tap.may_miss => hasher.write_u8(0xff),
                 None => return Err(Uncounted::MissingGroup),
             }
@@ -282,13 +286,8 @@ impl Plan {
             ValueOf::Distinct(fields) => {
                 let mut hasher = SipHasher13::new_with_key(&self.secret);
                 for id in fields {
-                    match (Part { event, id: *id }).normalised().ok_or(Uncounted::MissingValue)? {
-                        Normalised::Address(address) => hasher.write(&address.octets()),
-                        Normalised::Text(text) => {
-                            hasher.write_usize(text.len());
-                            hasher.write(text.as_bytes());
-                        }
-                    }
+                    let part = (Part { event, id: *id }).normalised().ok_or(Uncounted::MissingValue)?;
+                    part.write(&mut hasher);
                 }
                 Ok(Observed::Hash(hasher.finish()))
             }
@@ -317,6 +316,36 @@ impl Tap {
             _ => None,
         }
     }
+}
+
+/// What each rule counts, as a hash.
+fn fingerprints(rules: &RuleSet) -> Vec<Fingerprint> {
+    let mut fingerprints = vec![Fingerprint::default(); rules.rules.len()];
+    let mut by_level: Vec<usize> = (0..rules.rules.len()).collect();
+    by_level.sort_by_key(|index| rules.rules[*index].level());
+    for index in by_level {
+        let rule = &rules.rules[index];
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(rule.identity().as_bytes());
+        match &rule.body {
+            Body::Detection(detection) => {
+                hasher.update(format!("{detection:?}").as_bytes());
+            }
+            Body::Correlation(linked) => {
+                hasher.update(format!("{:?}", linked.correlation).as_bytes());
+                for input in &linked.inputs {
+                    hasher.update(&fingerprints[*input]);
+                }
+            }
+        }
+        fingerprints[index] = *hasher.finalize().as_bytes();
+    }
+    fingerprints
+}
+
+fn write_text(hasher: &mut SipHasher13, text: &str) {
+    hasher.write_usize(text.len());
+    hasher.write(text.as_bytes());
 }
 
 fn aliased<'c>(correlation: &'c Correlation, reference: &str, name: &'c str) -> &'c str {
@@ -351,6 +380,15 @@ struct Part<'e, 'a> {
 enum Normalised<'e> {
     Address(Ipv6Addr),
     Text(std::borrow::Cow<'e, str>),
+}
+
+impl Normalised<'_> {
+    fn write(&self, hasher: &mut SipHasher13) {
+        match self {
+            Self::Address(address) => hasher.write(&address.octets()),
+            Self::Text(text) => write_text(hasher, text),
+        }
+    }
 }
 
 impl<'e> Part<'e, '_> {

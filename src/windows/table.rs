@@ -155,6 +155,11 @@ pub struct Partition<'t, M> {
     queues: MutexGuard<'t, Queues>,
 }
 
+/// The share of one partition, which is enough for a few subjects at least.
+fn partition_bytes(max_bytes: u64) -> u64 {
+    (max_bytes / PARTITIONS as u64).max(16 << 10)
+}
+
 impl<M: Memo> Table<M> {
     /// An empty table that takes at most about this much memory.
     pub fn new(max_bytes: u64) -> Self {
@@ -165,8 +170,13 @@ impl<M: Memo> Table<M> {
                 PARTITIONS,
             ),
             queues: (0..PARTITIONS).map(|_| Mutex::default()).collect(),
-            max_partition_bytes: (max_bytes / PARTITIONS as u64).max(16 << 10),
+            max_partition_bytes: partition_bytes(max_bytes),
         }
+    }
+
+    /// Takes at most about this much memory from now on.
+    pub fn set_max_bytes(&mut self, max_bytes: u64) {
+        self.max_partition_bytes = partition_bytes(max_bytes);
     }
 
     /// Takes one partition, waiting until it is free.
@@ -263,6 +273,30 @@ impl<M: Memo> Partition<'_, M> {
         let mut subject = self.table.subjects.get_mut(&key)?;
         let slot = subject.slots.iter_mut().find(|slot| slot.rule == rule)?;
         slot.memo.as_deref_mut().map(work)
+    }
+
+    /// Gives the windows of each rule a new number, or lets go of them where there is none.
+    pub fn renumber(&mut self, number: impl Fn(u16) -> Option<u16>, removed: &mut impl FnMut(Key, Slot<M>)) {
+        let keys: Vec<Key> = self.queues.probation.iter().chain(&self.queues.established).copied().collect();
+        for key in keys {
+            let Some(mut subject) = self.table.subjects.get_mut(&key) else { continue };
+            for mut slot in std::mem::take(&mut subject.slots) {
+                match number(slot.rule) {
+                    Some(number) => {
+                        slot.rule = number;
+                        subject.slots.push(slot);
+                    }
+                    None => removed(key, slot),
+                }
+            }
+            let (before, after) = (u64::from(subject.heap_bytes), subject.heap_bytes());
+            subject.heap_bytes = u32::try_from(after).unwrap_or(u32::MAX);
+            self.queues.counts.bytes = self.queues.counts.bytes + u64::from(subject.heap_bytes) - before;
+            if subject.slots.is_empty() {
+                // Nothing in it matters any more: it goes when it is looked at next.
+                subject.idle_at = i64::MIN;
+            }
+        }
     }
 
     /// Calls `visit` with every slot of the partition, in no particular order.

@@ -458,3 +458,52 @@ fn an_alert_names_the_detections_it_counts() {
         alert.evidence.matched.iter().map(|matched| (matched.rule.name.as_str(), matched.events)).collect();
     assert_eq!(matched, [("failed", 2), ("succeeded", 1)]);
 }
+
+#[test]
+fn other_rules_leave_the_counters_of_unchanged_ones_alone() {
+    let two = "title: Two\nname: two\ncorrelation: {type: event_count, rules: [failed], group-by: [user.name], timespan: 1h, condition: {gte: 2}}\n";
+    let gone = "title: Gone\nname: gone\ncorrelation: {type: event_count, rules: [failed], group-by: [user.name], timespan: 1h, condition: {gte: 1}}\n";
+    let more = "title: More\nname: more\ncorrelation: {type: event_count, rules: [succeeded], group-by: [user.name], timespan: 1h, condition: {gte: 1}}\n";
+    let (old, new) = (rules(&format!("{gone}---\n{two}")), rules(&format!("{more}---\n{two}")));
+    let settings = Settings { threads: 1, ..Settings::default() };
+    let mut engine = Engine::new(&old, Allowlist::default(), &settings).unwrap();
+    let decode = Arc::new(decode::Settings::default());
+    let source = engine.add_source("test", "", Arc::clone(&decode));
+    let say = |engine: &mut Engine, line: String| {
+        engine.read(vec![Chunk { source, text: line, format: Format::Json, received: None }]);
+        names(&engine.count(None))
+    };
+    assert_eq!(say(&mut engine, line(0, "ann", "failure")), [("gone".to_owned(), 0)]);
+    let now = Timestamp::from_seconds(START + 5);
+    let ended = engine.reload(&new, Allowlist::default(), &settings, &decode, now);
+    let [Transition::Resolved(alert)] = ended.as_slice() else { panic!("{ended:?}") };
+    assert_eq!((alert.rule.name.as_str(), alert.resolved_at), ("gone", Some(now)));
+    assert_eq!(
+        say(&mut engine, line(10, "ann", "failure")),
+        [("two".to_owned(), 10)],
+        "one before, one after"
+    );
+    assert_eq!(say(&mut engine, line(20, "ann", "success")), [("more".to_owned(), 20)]);
+    let changed = rules(&two.replace("gte: 2", "gte: 3"));
+    assert_eq!(engine.reload(&changed, Allowlist::default(), &settings, &decode, now).len(), 2);
+    assert_eq!(
+        say(&mut engine, line(30, "ann", "failure")),
+        [],
+        "it asks for something else and begins anew"
+    );
+}
+
+#[test]
+fn an_event_without_a_time_happened_when_it_arrived() {
+    let rules = rules(
+        "title: two\nname: two\ncorrelation: {type: event_count, rules: [failed], group-by: [user.name], timespan: 1h, condition: {gte: 2}}\n",
+    );
+    let mut engine =
+        Engine::new(&rules, Allowlist::default(), &Settings { threads: 1, ..Settings::default() }).unwrap();
+    let source = engine.add_source("test", "", Arc::new(decode::Settings::default()));
+    let text = "{\"user.name\":\"ann\",\"event.outcome\":\"failure\"}\n".repeat(2);
+    let received = Some(Timestamp::from_seconds(START + 7));
+    engine.read(vec![Chunk { source, text, format: Format::Json, received }]);
+    assert_eq!(names(&engine.count(None)), [("two".to_owned(), 7)]);
+    assert_eq!(engine.counts().read.untimed, 0);
+}

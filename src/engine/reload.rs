@@ -1,0 +1,67 @@
+//! Other rules in a running engine.
+//!
+//! What is counted goes on for every rule that, with all it looks at, says the same as before; its title, severity and
+//! advice may differ. The windows of the others begin anew, and their open alerts are resolved.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::work::Reader;
+use super::{Engine, Settings, Shared, Transition};
+use crate::allowlist::Allowlist;
+use crate::decode;
+use crate::event::Timestamp;
+use crate::matching::observation::Fingerprint;
+use crate::rules::RuleSet;
+use crate::windows::table::PARTITIONS;
+
+impl Engine {
+    /// Takes other rules, allowlist and settings; the number of threads and the secret stay. What has been read is counted
+    /// by the old rules first. `now` is when alerts end whose rules are gone.
+    pub fn reload(
+        &mut self,
+        rules: &RuleSet,
+        allowlist: Allowlist,
+        settings: &Settings,
+        decode: &Arc<decode::Settings>,
+        now: Timestamp,
+    ) -> Vec<Transition> {
+        let mut transitions = self.count(None);
+        let settings = Settings { secret: self.secret, ..settings.clone() };
+        let new = Shared::new(rules, allowlist, &settings);
+        let by_fingerprint: HashMap<Fingerprint, u16> =
+            new.plan.windows.iter().zip(0..).map(|(window, number)| (window.fingerprint, number)).collect();
+        let old_windows = &self.shared.plan.windows;
+        let number = |old: u16| by_fingerprint.get(&old_windows[usize::from(old)].fingerprint).copied();
+        for partition in 0..PARTITIONS {
+            self.table.partition(partition).renumber(number, &mut |_, slot| {
+                let ended = slot.memo.and_then(|mut notes| notes.close());
+                transitions.extend(ended.map(|mut alert| {
+                    alert.resolved_at = Some(now);
+                    Transition::Resolved(alert)
+                }));
+            });
+            self.open[partition].get_mut().unwrap_or_else(PoisonError::into_inner).renumber(number);
+        }
+        let by_name = |counts: &[u64]| -> Vec<u64> {
+            let known: HashMap<&str, u64> = self
+                .shared
+                .rules
+                .iter()
+                .map(|rule| rule.name.id.as_str())
+                .zip(counts.iter().copied())
+                .collect();
+            new.rules.iter().map(|rule| known.get(rule.name.id.as_str()).copied().unwrap_or(0)).collect()
+        };
+        self.counts.matches = by_name(&self.counts.matches);
+        self.counts.refused_alerts = by_name(&self.counts.refused_alerts);
+        self.table.set_max_bytes(settings.max_window_bytes);
+        self.tolerance = settings.tolerance;
+        self.sources.iter_mut().for_each(|source| source.decode = Arc::clone(decode));
+        self.readers = self.readers.iter().map(|_| Mutex::new(Reader::new(&new))).collect();
+        // Pieces of work are as long as there were rules.
+        self.spare.clear();
+        self.shared = new;
+        transitions
+    }
+}
