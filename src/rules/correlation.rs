@@ -54,7 +54,9 @@ pub enum Measure {
 }
 
 /// Most rules a correlation refers to.
-const MAX_RULES: usize = 32;
+const MAX_RULES: usize = 256;
+/// Most rules whose order or presence a temporal correlation looks at: it keeps a bit of each.
+const MAX_TEMPORAL_RULES: usize = 32;
 
 const KEYS: &[&str] = &["type", "rules", "group-by", "timespan", "condition", "aliases", "generate"];
 
@@ -75,9 +77,6 @@ pub fn parse(node: &Node, generate: Option<bool>, faults: &mut Faults) -> Option
         }
     }
     let rules = names(node, "rules", faults);
-    if rules.len() > MAX_RULES {
-        faults.note(node.line, "correlation.rules", format!("at most {MAX_RULES} rules"));
-    }
     if rules.is_empty() && faults.count() == before {
         faults.note(node.line, "correlation.rules", "the id or name of a rule at least".to_owned());
     }
@@ -92,6 +91,10 @@ pub fn parse(node: &Node, generate: Option<bool>, faults: &mut Faults) -> Option
         faults.note(node.line, "correlation.type", format!("one of {TYPES}"));
         return None;
     };
+    let most = if kind.starts_with("temporal") { MAX_TEMPORAL_RULES } else { MAX_RULES };
+    if rules.len() > most {
+        faults.note(node.line, "correlation.rules", format!("at most {most} rules for {kind}"));
+    }
     let condition = condition(node, kind, rules.len(), faults);
     let generate = match node.get("generate").map(|node| (&node.data, node.line)) {
         None => generate.unwrap_or(false),

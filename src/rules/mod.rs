@@ -732,6 +732,23 @@ mod tests {
     }
 
     #[test]
+    fn a_count_takes_in_many_rules_and_a_temporal_correlation_as_many_as_it_has_bits() {
+        let detections: String = (0..63)
+            .map(|number| format!("{}---\n", DETECTION.replace("name: a", &format!("name: a{number}"))))
+            .collect();
+        for (kind, many, errors) in [("event_count", 63, 0), ("temporal", 32, 0), ("temporal", 33, 1)] {
+            let names: Vec<String> = (0..many).map(|number| format!("a{number}")).collect();
+            let condition = if kind == "temporal" { "" } else { ", condition: {gte: 1}" };
+            let correlation = format!(
+                "{detections}title: C\nname: c\n\
+                 correlation: {{type: {kind}, rules: [{}], timespan: 1m{condition}}}\n",
+                names.join(", ")
+            );
+            assert_eq!(load(&correlation).errors.len(), errors, "{kind} of {many}");
+        }
+    }
+
+    #[test]
     fn an_invalid_rule_is_refused_with_line_and_key_and_the_others_go_on() {
         for (text, line, key, expected) in [
             (
