@@ -250,7 +250,10 @@ impl Counting<'_> {
         if chained.is_empty() {
             return;
         }
-        chained.par_sort_by_key(|next| (next.at, next.work, next.observation.record, next.observation.tap));
+        let rank = |next: &Chained| self.shared.plan.rank_of(next.observation.tap);
+        chained.par_sort_by_key(|next| {
+            (next.at, next.work, next.observation.record, rank(next), next.observation.tap)
+        });
         // Rules that an event satisfies together are one observation; findings of several rules are several.
         chained.dedup_by(|next, earlier| {
             let are_rules = matches!(next.observation.observed, Observed::Rules(_));

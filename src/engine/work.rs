@@ -293,6 +293,7 @@ impl Reader {
                     self.matched.clear();
                     let mut last_key: Option<(u16, Key)> = None;
                     let matched = &mut self.matched;
+                    let before = observations.len();
                     self.scanner.scan(&shared.matcher, &event, |rule| matched.push(rule));
                     for &rule in &self.matched {
                         matches[rule] += 1;
@@ -331,6 +332,9 @@ impl Reader {
                                 Err(Uncounted::MissingValue) => counts.missing_value += 1,
                             }
                         }
+                    }
+                    if observations.len() > before + 1 {
+                        observations[before..].sort_by_key(|one| shared.plan.rank_of(one.tap));
                     }
                 }
                 Ok(Decoded::Nothing) => {}

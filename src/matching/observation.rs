@@ -68,6 +68,8 @@ pub struct PlannedWindow {
     pub inhibited_by: Vec<u16>,
     /// The same in another plan when the same is counted there: the rule, and those it looks at, say the same.
     pub fingerprint: Fingerprint,
+    /// Of one event, windows are shown it in the order of their ranks: what inhibits before what it inhibits.
+    pub rank: usize,
 }
 
 /// A hash of what a window counts.
@@ -156,6 +158,7 @@ impl Plan {
                         reported: true,
                         inhibited_by: Vec::new(),
                         fingerprint: fingerprints[index],
+                        rank: 0,
                     });
                     let tap = Tap {
                         window,
@@ -181,6 +184,7 @@ impl Plan {
                         reported: rule.reported,
                         inhibited_by: Vec::new(),
                         fingerprint: fingerprints[index],
+                        rank: 0,
                     });
                     for (place, (reference, input)) in
                         correlation.rules.iter().zip(&linked.inputs).enumerate()
@@ -226,14 +230,28 @@ impl Plan {
                     && !plan.by_rule[plan.windows[number].rule].is_empty()
             });
         }
-        // Of one event, what inhibits is counted before what it inhibits.
-        let is_inhibited: Vec<bool> = plan
-            .taps
-            .iter()
-            .map(|tap| !plan.windows[usize::from(tap.window)].inhibited_by.is_empty())
-            .collect();
-        plan.by_rule.iter_mut().for_each(|taps| taps.sort_by_key(|tap| is_inhibited[usize::from(*tap)]));
+        plan.rank();
         plan
+    }
+
+    /// Ranks windows by how many inhibit one another in a row. In a circle all are equal.
+    fn rank(&mut self) {
+        for _ in 0..self.windows.len() {
+            let ranks: Vec<usize> = self.windows.iter().map(|window| window.rank).collect();
+            let above = |window: &PlannedWindow| {
+                let by = window.inhibited_by.iter().map(|other| 1 + ranks[usize::from(*other)]);
+                by.max().unwrap_or(0)
+            };
+            self.windows.iter_mut().for_each(|window| window.rank = above(window));
+            if self.windows.iter().zip(&ranks).all(|(window, rank)| window.rank == *rank) {
+                break;
+            }
+        }
+    }
+
+    /// The rank of the window that a tap leads to.
+    pub fn rank_of(&self, tap: u16) -> usize {
+        self.windows[usize::from(self.tap(tap).window)].rank
     }
 
     fn add(&mut self, rule: usize, mut tap: Tap) {

@@ -213,6 +213,27 @@ fn a_slow_rule_says_nothing_while_the_fast_one_has_an_alert_open_and_speaks_when
 }
 
 #[test]
+fn of_one_event_what_inhibits_is_counted_before_what_it_inhibits_whatever_the_order_of_rules() {
+    let rule = |name: &str, selection: &str, by: &str| {
+        format!(
+            "title: {name}\nname: {name}\nlogsource: {{product: watchbell}}\n\
+             detection: {{s: {{{selection}}}, condition: s}}\nx-watchbell: {{inhibited-by: [{by}]}}\n---\n"
+        )
+    };
+    let some = rule("some", "event.outcome: failure", "more, most");
+    let more = rule("more", "user.name|startswith: a", "most");
+    let most = rule("most", "user.name: ann", "");
+    for order in [[&some, &more, &most], [&most, &more, &some], [&more, &some, &most]] {
+        let rules = rules(&order.map(String::as_str).concat());
+        for (user, expected) in [("bob", "some"), ("abe", "more"), ("ann", "most")] {
+            let opened = alerts(&rules, Allowlist::default(), &[line(0, user, "failure")]);
+            let names: Vec<&str> = opened.iter().map(|alert| alert.rule.name.as_str()).collect();
+            assert_eq!(names, [expected]);
+        }
+    }
+}
+
+#[test]
 fn bad_lines_are_counted_by_reason_and_lose_nothing_else() {
     let rules = count_of_failures(3, "1m");
     let mut lines = failures([0, 10, 20]);
