@@ -55,6 +55,26 @@ pub(super) static EXPIRED_TOKEN: Script = Script {
     },
 };
 
+pub(super) static REJECTED_TOKEN: Script = Script {
+    plans: &[Plan::slow(Access, [600, 800], [9000, 11_000]).from(Network::Guests)],
+    agents: agents::APPLICATIONS,
+    write: |episode, stage| episode.send(stage, "GET", "/api/v1/messages?limit=50", 401, 61),
+};
+
+pub(super) static INTEGRATED_LOGIN: Script = Script {
+    plans: &[Plan::slow(Access, [600, 900], [20, 120]).in_bursts(3, [2000, 9000]).from(Network::Guests)],
+    agents: agents::DESKTOPS,
+    write: |episode, stage| {
+        let account = episode.account(0);
+        let (user, status, bytes) = match episode.number() % 3 {
+            2 => (account.as_str(), 200, 18_204),
+            _ => ("-", 401, 1293),
+        };
+        let request = Request { user, target: "/intranet/board", status, bytes, ..episode.request() };
+        stage.request(&request);
+    },
+};
+
 pub(super) static OFFICE: Script = Script {
     plans: &[Plan::slow(Access, [1300, 1700], [600, 3000]).from(Network::Guests)],
     agents: agents::DESKTOPS,

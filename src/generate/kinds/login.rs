@@ -84,6 +84,32 @@ pub(super) static BRUTE_FORCE_BASIC: Script = Script {
     },
 };
 
+pub(super) static BASIC_AUTH_GUESSING: Script = Script {
+    plans: &[Plan::fast(Access, [80, 160], [200, 1500]), Plan::slow(Access, [90, 120], [25_000, 55_000])],
+    agents: agents::SCRIPTS,
+    write: |episode, stage| {
+        let account = episode.account(episode.number() % 30);
+        let (status, bytes) = if episode.is_last() { (200, 5230) } else { (401, 179) };
+        let request = Request { user: &account, target: "/reports/", status, bytes, ..episode.request() };
+        stage.request(&request);
+    },
+};
+
+pub(super) static PROTECTED_PAGE_GUESSING: Script = Script {
+    plans: &[Plan::fast(Access, [300, 500], [100, 900])],
+    agents: agents::DISGUISES,
+    write: |episode, stage| {
+        let (status, bytes) = if episode.is_last() { (200, 5230) } else { (401, 179) };
+        episode.send(stage, "GET", "/reports/finance", status, bytes);
+    },
+};
+
+pub(super) static TOKEN_GUESSING: Script = Script {
+    plans: &[Plan::fast(Access, [350, 500], [200, 1500])],
+    agents: agents::SCRIPTS,
+    write: |episode, stage| episode.send(stage, "POST", "/graphql", 401, 112),
+};
+
 pub(super) static BRUTE_FORCE_DISTRIBUTED: Script = Script {
     plans: &[
         Plan::fast(Events, [90, 160], [1500, 7000]).by([30, 60]).about_account(),

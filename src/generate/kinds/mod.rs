@@ -68,6 +68,12 @@ kinds! {
     BruteForceTokenEndpoint "brute_force_token_endpoint" => login::BRUTE_FORCE_TOKEN_ENDPOINT,
     /// An area behind basic authentication is guessed at, so that the log shows the account.
     BruteForceBasic "brute_force_basic" => login::BRUTE_FORCE_BASIC,
+    /// Names and passwords of an area behind basic authentication are gone through until one fits.
+    BasicAuthGuessing "basic_auth_guessing" => login::BASIC_AUTH_GUESSING,
+    /// The password of a protected page is guessed at, on a server that does not log names.
+    ProtectedPageGuessing "protected_page_guessing" => login::PROTECTED_PAGE_GUESSING,
+    /// Tokens of an interface are guessed at; the log shows nothing but refusals.
+    TokenGuessing "token_guessing" => login::TOKEN_GUESSING,
     /// One account is guessed at from many addresses, each of which tries little.
     BruteForceDistributed "brute_force_distributed" => login::BRUTE_FORCE_DISTRIBUTED,
     /// A login form that answers 200 to every attempt is guessed at.
@@ -176,6 +182,10 @@ kinds! {
     InnocentMistypedLoginForm "innocent_mistyped_login_form" => innocent::MISTYPED_LOGIN_FORM,
     /// An access token expires now and then and is renewed.
     InnocentExpiredToken "innocent_expired_token" => innocent::EXPIRED_TOKEN,
+    /// A program asks for hours with a token that has expired for good.
+    InnocentRejectedToken "innocent_rejected_token" => innocent::REJECTED_TOKEN,
+    /// A browser that signs in by itself: two refusals before each answer.
+    InnocentIntegratedLogin "innocent_integrated_login" => innocent::INTEGRATED_LOGIN,
     /// An office of fifty people behind one address.
     InnocentOffice "innocent_office" => innocent::OFFICE,
     /// Two hundred customers behind one address of their mobile network.
