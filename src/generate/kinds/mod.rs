@@ -117,6 +117,8 @@ kinds! {
     OpenProxyProbing "open_proxy_probing" => probe::OPEN_PROXY_PROBING,
     /// What arrives is not HTTP: TLS, RDP, SSH and SMB greetings.
     MalformedRequests "malformed_requests" => probe::MALFORMED_REQUESTS,
+    /// Addresses of eight thousand characters and more are sent, which the server turns away.
+    OverlongRequests "overlong_requests" => probe::OVERLONG_REQUESTS,
 
     /// Paths climb out of the directory that is served.
     PathTraversal "path_traversal" => payload::PATH_TRAVERSAL,

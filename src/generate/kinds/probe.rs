@@ -108,6 +108,20 @@ pub(super) static MALFORMED_REQUESTS: Script = Script {
     },
 };
 
+pub(super) static OVERLONG_REQUESTS: Script = Script {
+    plans: &[Plan::fast(Access, [15, 30], [200, 4000])],
+    agents: agents::SCRIPTS,
+    write: |episode, stage| {
+        let filling = episode.favourite(&["%25s", "a/", "x1", "..;", "%C3%A4"]);
+        let mut target = format!("/{}?q=", episode.turn(FORGOTTEN));
+        let length = 8200 + episode.chosen(u64::from(episode.number())) % 4000;
+        while (target.len() as u64) < length {
+            target.push_str(filling);
+        }
+        episode.send(stage, "GET", &target, 414, 176);
+    },
+};
+
 /// The next of four hundred paths, each of which somebody once forgot on a server.
 fn guess(episode: &Episode, stage: &mut Stage<'_>) {
     let (names, endings) = (FORGOTTEN.len() as u64, ENDINGS.len() as u64);
