@@ -42,6 +42,9 @@ const MAX_LITERAL: usize = 8;
 /// A literal shorter than this does not narrow a regular expression down enough to be worth a lookup.
 const MIN_REGEX_LITERAL: usize = 3;
 
+/// A class of more characters than this ends a literal: a literal for each digit narrows nothing down.
+const MAX_REGEX_CLASS: usize = 8;
+
 #[derive(Clone, Debug)]
 enum Confirm {
     Anywhere,
@@ -160,10 +163,10 @@ fn automaton(literals: &[String]) -> Option<AhoCorasick> {
 /// such literals, or too many or too short ones.
 pub fn required_literals(source: &str) -> Vec<String> {
     use regex_syntax::hir::literal::{ExtractKind, Extractor};
-    let Ok(hir) = regex_syntax::parse(source) else { return Vec::new() };
+    let Ok(hir) = crate::rules::regex::parse(source) else { return Vec::new() };
     let mut best: Vec<String> = Vec::new();
     for kind in [ExtractKind::Prefix, ExtractKind::Suffix] {
-        let sequence = Extractor::new().kind(kind.clone()).extract(&hir);
+        let sequence = Extractor::new().kind(kind.clone()).limit_class(MAX_REGEX_CLASS).extract(&hir);
         let Some(found) = sequence.literals() else { continue };
         let mut literals: Vec<String> =
             found.iter().map(|literal| fold_case(&String::from_utf8_lossy(literal.as_bytes()))).collect();

@@ -1,0 +1,103 @@
+//! Texts that are made to keep the matcher busy: what they cost, beside ordinary ones of the same length.
+//!
+//! Times of one machine say little, and a busy one lies; so each time is the best of several, and what is asserted are
+//! ratios that the mistakes looked for exceed ten times over.
+
+use std::time::{Duration, Instant};
+
+use regex_syntax::hir::{Class, Hir, HirKind};
+use watchbell::rules::detection::Check;
+use watchbell::rules::regex::{LazyRegex, parse};
+use watchbell::rules::{Body, RuleSet};
+
+fn best(mut measure: impl FnMut()) -> Duration {
+    let once = || {
+        let started = Instant::now();
+        measure();
+        started.elapsed()
+    };
+    std::iter::repeat_with(once).take(5).min().unwrap()
+}
+
+#[test]
+fn no_text_is_far_slower_than_others_for_an_expression_of_the_pack() {
+    let rules = RuleSet::load(true, &[]).unwrap();
+    let mut regexes: Vec<LazyRegex> = Vec::new();
+    for rule in &rules.rules {
+        if let Body::Detection(detection) = &rule.body {
+            detection.expression.tests(&mut |test| match &test.check {
+                Check::Regex(regex) if !regexes.contains(regex) => regexes.push(regex.clone()),
+                _ => {}
+            });
+        }
+    }
+    assert!(regexes.len() > 10, "the pack has regular expressions");
+    for regex in regexes {
+        let ordinary = "/produkte/schuhe?farbe=rot&seite=".repeat(24_000 / 33);
+        let floor = best(|| assert!(!regex.is_match(&ordinary)));
+        for seed in 0..6 {
+            let text = nearly_matching(&regex, seed);
+            let took = best(|| {
+                std::hint::black_box(regex.is_match(&text));
+            });
+            let ratio = took.as_secs_f64() / floor.as_secs_f64();
+            assert!(
+                ratio < 30.0,
+                "{regex:?}: {ratio:.0} times, on {}...",
+                text.chars().take(200).collect::<String>()
+            );
+        }
+    }
+}
+
+/// A text of starts of what the expression matches, with letters beyond ASCII in every other.
+fn nearly_matching(regex: &LazyRegex, seed: u64) -> String {
+    let hir = parse(regex.source()).unwrap();
+    let mut chance = Chance(0x9e37_79b9_7f4a_7c15 ^ seed);
+    let mut text = if seed.is_multiple_of(2) { "/".to_owned() } else { "é".to_owned() };
+    while text.len() < 24_000 {
+        let mut piece = String::new();
+        write_member(&hir, &mut chance, &mut piece);
+        let length = piece.chars().count() as u64;
+        let most = if seed.is_multiple_of(3) { 3 } else { length.saturating_sub(1) };
+        text.extend(piece.chars().take(chance.below(most + 1) as usize));
+        text.push('x');
+    }
+    text
+}
+
+fn write_member(hir: &Hir, chance: &mut Chance, text: &mut String) {
+    match hir.kind() {
+        HirKind::Empty | HirKind::Look(_) => {}
+        HirKind::Literal(literal) => text.push_str(&String::from_utf8_lossy(&literal.0)),
+        HirKind::Class(Class::Unicode(class)) => {
+            let range = class.ranges()[chance.below(class.ranges().len() as u64) as usize];
+            let size = u64::from(range.end()) - u64::from(range.start()) + 1;
+            text.extend(char::from_u32(range.start() as u32 + chance.below(size.min(90)) as u32));
+        }
+        HirKind::Class(Class::Bytes(_)) => text.push('a'),
+        HirKind::Repetition(repetition) => {
+            let more = repetition.max.map_or(6, |max| (max - repetition.min).min(6));
+            for _ in 0..u64::from(repetition.min) + chance.below(u64::from(more) + 1) {
+                write_member(&repetition.sub, chance, text);
+            }
+        }
+        HirKind::Capture(capture) => write_member(&capture.sub, chance, text),
+        HirKind::Concat(parts) => parts.iter().for_each(|part| write_member(part, chance, text)),
+        HirKind::Alternation(parts) => {
+            write_member(&parts[chance.below(parts.len() as u64) as usize], chance, text);
+        }
+    }
+}
+
+/// Numbers that look like chance, the same ones each time.
+struct Chance(u64);
+
+impl Chance {
+    fn below(&mut self, end: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % end
+    }
+}
