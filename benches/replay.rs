@@ -6,6 +6,7 @@
 //!   that counts by address;
 //! - what matching costs an event with one public rule, with all, and with ten times as many (where
 //!   `WATCHBELL_SAMPLES` points at the folder with them);
+//! - what a byte of a request that is made to be slow costs, beside an ordinary one;
 //! - what becomes of an attack among a million rotating addresses.
 
 #![allow(clippy::unwrap_used, reason = "a measurement that cannot go on should say where")]
@@ -36,6 +37,7 @@ fn main() {
     let log = generate(directory.path(), lines);
     reading(&log);
     matching(&log);
+    hostile(&log);
     rotating_addresses(directory.path(), lines);
 }
 
@@ -132,6 +134,27 @@ fn matching(log: &Path) {
         tenfold.rules.len(),
         more / (of_all - of_one)
     );
+}
+
+fn hostile(log: &Path) {
+    let rules = RuleSet::load(true, &[]).unwrap();
+    let text = std::fs::read_to_string(log).unwrap();
+    let ordinary: Vec<&str> = text.lines().take(200_000).collect();
+    let bytes = |lines: &[&str]| lines.iter().map(|line| line.len()).sum::<usize>() as f64;
+    let a_byte = |lines: &[&str]| nanoseconds_an_event(&rules, lines) * lines.len() as f64 / bytes(lines);
+    let floor = a_byte(&ordinary);
+    println!(
+        "matching requests of 32 KB made to be slow, by the full pack; an ordinary byte takes {floor:.1} ns"
+    );
+    for piece in ["%E9+union+select+", "'+or+x", "%3Ca%E9+on", ";+cat+", "=1'(group+by"] {
+        let query = piece.repeat((32 << 10) / piece.len());
+        let line = format!(
+            "203.0.113.7 - - [24/Nov/2026:10:00:00 +0000] \"GET /?{query} HTTP/1.1\" 200 1 \"-\" \"-\""
+        );
+        let took = a_byte(&[line.as_str(); 20]);
+        println!("    {piece:<20} {took:>6.1} ns a byte, {:.0} times as long", took / floor);
+    }
+    println!();
 }
 
 /// Makes other patterns of all patterns, as long and as rare.

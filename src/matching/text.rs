@@ -10,6 +10,7 @@
 //! letters is put in lower case first. Where case counts, a found literal is checked again in the text itself.
 
 use std::borrow::Cow;
+use std::cell::OnceCell;
 use std::hash::BuildHasher;
 
 use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
@@ -57,6 +58,8 @@ enum Confirm {
 #[derive(Clone, Debug)]
 struct Use {
     hit: Hit,
+    /// Stands for what confirms it, which several literals may share.
+    confirmation: u32,
     /// What must follow the literal in the automaton.
     rest: Box<[u8]>,
     confirm: Confirm,
@@ -71,11 +74,13 @@ pub struct Builder {
     uses: Vec<Vec<Use>>,
     whole: HashMap<Box<str>, Vec<Hit>>,
     loose: Vec<Use>,
+    confirmations: u32,
 }
 
 impl Builder {
     /// Adds a pattern that the whole text must match.
     pub fn pattern(&mut self, hit: Hit, pattern: &Pattern, cased: bool) {
+        self.confirmations += 1;
         let lower = pattern.fold_case();
         if cased {
             return self.confirmed(
@@ -102,8 +107,9 @@ impl Builder {
     pub fn regex(&mut self, hit: Hit, regex: &LazyRegex) {
         let literals = required_literals(regex.source());
         let confirm = Confirm::Regex(regex.clone());
+        self.confirmations += 1;
         if literals.is_empty() {
-            return self.loose.push(Use { hit, rest: Box::default(), confirm });
+            return self.loose(hit, confirm);
         }
         for literal in literals {
             self.literal(&literal, hit, confirm.clone());
@@ -117,13 +123,17 @@ impl Builder {
     fn confirmed(&mut self, hit: Hit, literal: Option<&str>, confirm: Confirm) {
         match literal {
             Some(literal) => self.literal(literal, hit, confirm),
-            None => self.loose.push(Use { hit, rest: Box::default(), confirm }),
+            None => self.loose(hit, confirm),
         }
+    }
+
+    fn loose(&mut self, hit: Hit, confirm: Confirm) {
+        self.loose.push(Use { hit, confirmation: self.confirmations, rest: Box::default(), confirm });
     }
 
     fn literal(&mut self, literal: &str, hit: Hit, confirm: Confirm) {
         let (start, rest) = literal.split_at(literal.floor_char_boundary(MAX_LITERAL));
-        let use_ = Use { hit, rest: rest.as_bytes().into(), confirm };
+        let use_ = Use { hit, confirmation: self.confirmations, rest: rest.as_bytes().into(), confirm };
         let next = self.uses.len();
         let index = *self.literals.entry(start.to_owned()).or_insert(next);
         if index == next {
@@ -255,20 +265,17 @@ impl TextIndex {
         // Parts are of ASCII text alone, where both are the same.
         let unfolded = |part: std::ops::Range<usize>| if path_end.is_some() { &text[part] } else { text };
         // Only patterns with wildcards, and equality, need ASCII letters in lower case too.
-        let mut lower: Option<Cow<'_, str>> = None;
-        let mut lowered = || -> Cow<'_, str> {
-            lower
-                .get_or_insert_with(|| match &haystack {
-                    Cow::Borrowed(text) if text.bytes().any(|byte| byte.is_ascii_uppercase()) => {
-                        Cow::Owned(text.to_ascii_lowercase())
-                    }
-                    Cow::Borrowed(text) => Cow::Borrowed(*text),
-                    Cow::Owned(text) => Cow::Owned(text.clone()),
-                })
-                .clone()
+        let lower: OnceCell<Cow<'_, str>> = OnceCell::new();
+        let lowered = || -> &str {
+            lower.get_or_init(|| match haystack.as_ref() {
+                text if text.bytes().any(|byte| byte.is_ascii_uppercase()) => {
+                    Cow::Owned(text.to_ascii_lowercase())
+                }
+                text => Cow::Borrowed(text),
+            })
         };
         match path_end {
-            None => self.find_whole(&lowered(), hits),
+            None => self.find_whole(lowered(), hits),
             Some(end) => {
                 let mut whole = Vec::new();
                 for (part, of) in [
@@ -289,19 +296,26 @@ impl TextIndex {
                 }
             }
         }
+        // What confirms a test reads the whole text, whichever place of its literal leads there: a text may be full of
+        // them, so it is asked once.
+        let mut refuted: SmallVec<[u32; 8]> = SmallVec::new();
         let mut confirmed = |use_: &Use, start: usize, end: usize| {
             let part = part_of(use_.hit.field);
-            if start < part.start || end > part.end {
+            if start < part.start || end > part.end || refuted.contains(&use_.confirmation) {
                 return false;
             }
-            match &use_.confirm {
+            let is_confirmed = match &use_.confirm {
                 Confirm::Anywhere => true,
                 Confirm::Start => start == part.start,
                 Confirm::End => end == part.end,
                 Confirm::Pattern { pattern, cased: true } => pattern.matches(unfolded(part)),
                 Confirm::Pattern { pattern, cased: false } => pattern.matches(&lowered()[part]),
                 Confirm::Regex(regex) => regex.is_match(unfolded(part)),
+            };
+            if !is_confirmed && matches!(use_.confirm, Confirm::Pattern { .. } | Confirm::Regex(_)) {
+                refuted.push(use_.confirmation);
             }
+            is_confirmed
         };
         if let Some(automaton) = &self.automaton {
             for found in automaton.find_overlapping_iter(haystack.as_ref()) {
