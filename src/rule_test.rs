@@ -28,8 +28,9 @@ use crate::engine::work::Chunk;
 use crate::engine::{Engine, Settings, Transition};
 use crate::event::Timestamp;
 use crate::rules::correlation::parse_span;
+use crate::rules::files::{builtin_files, files_below, is_rule_file, is_test_file};
 use crate::rules::yaml::{self, Data, Node};
-use crate::rules::{Body, RuleSet, builtin_files, files_below, is_rule_file, is_test_file};
+use crate::rules::{Body, RuleSet};
 
 /// When tests start: a Monday morning.
 const START: Timestamp = Timestamp::from_seconds(1_767_607_200);

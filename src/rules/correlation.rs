@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::Faults;
 use super::detection::Comparison;
+use super::fault::Faults;
 use super::yaml::{Data, Node};
 
 /// A correlation as its author wrote it, with references not yet resolved.

@@ -4,13 +4,18 @@
 //! applied from left to right. Everything that cannot be understood is an error with line and key: a rule that
 //! silently matches less than its author meant is worse than one that is refused.
 
+use std::collections::BTreeMap;
+
 use ipnet::IpNet;
 
 use super::condition::{self, Condition};
+use super::fault::Faults;
 use super::pattern::{Part, Pattern};
 use super::regex::LazyRegex;
 use super::yaml::{Data, Node};
-use super::{Faults, Placeholders};
+
+/// Values of placeholders (`%name%` under the modifier `expand`), by name.
+pub type Placeholders = BTreeMap<String, Vec<String>>;
 
 /// An expression that an event satisfies or does not.
 #[derive(Clone, Debug, PartialEq)]

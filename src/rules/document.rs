@@ -1,0 +1,155 @@
+//! A Sigma document becomes a rule, or says all that is wrong with it.
+
+use std::time::Duration;
+
+use super::extension::Extension;
+use super::fault::{Faults, Place, RuleError};
+use super::yaml::{self, Data, Node};
+use super::{Body, Detection, LinkedCorrelation, Rule, Severity, correlation, detection};
+use crate::event::Class;
+
+/// The default for what one episode of a detection is about.
+const DEFAULT_GROUP_BY: &str = "source.ip";
+/// The default for how long an episode of a detection lasts after its last match.
+const DEFAULT_TIMESPAN: Duration = Duration::from_secs(600);
+
+/// The rules of a file, or what is wrong with each.
+pub fn read_file(file: &str, text: &str, builtin: bool) -> Vec<Result<Rule, Vec<RuleError>>> {
+    let documents = match yaml::documents(text) {
+        Ok(documents) => documents,
+        Err(error) => {
+            let place = Place { file: file.to_owned(), line: error.line };
+            let expected = format!("YAML: {}", error.message);
+            return vec![Err(vec![RuleError { place, key: String::new(), expected }])];
+        }
+    };
+    let read = documents.iter().map(|document| {
+        let mut faults = Faults::default();
+        match read_document(document, file, builtin, &mut faults) {
+            Some(rule) if faults.count() == 0 => Ok(rule),
+            _ => Err(faults.into_errors(file).collect()),
+        }
+    });
+    read.collect()
+}
+
+fn read_document(document: &Node, file: &str, builtin: bool, faults: &mut Faults) -> Option<Rule> {
+    if !matches!(document.data, Data::Map(_)) {
+        faults.note(document.line, "", format!("a Sigma rule, which is a map, not {}", document.kind()));
+        return None;
+    }
+    let line = document.entries().first().map_or(document.line, |entry| entry.line);
+    let title = text_of(document, "title", faults);
+    if title.is_none() && faults.count() == 0 {
+        faults.note(line, "title", "a title".to_owned());
+    }
+    let extension = Extension::read(document, faults);
+    let severity = severity_of(document, faults);
+    let generate = match document.get("generate").map(|node| (&node.data, node.line)) {
+        None => None,
+        Some((Data::Bool(value), _)) => Some(*value),
+        Some((_, line)) => {
+            faults.note(line, "generate", "true or false".to_owned());
+            None
+        }
+    };
+    let body = match (document.get("detection"), document.get("correlation")) {
+        (Some(detection), None) => {
+            let classes = classes_of(document, line, faults);
+            detection::parse(detection, &extension.placeholders, faults).map(|expression| {
+                let group_by =
+                    extension.group_by.clone().unwrap_or_else(|| vec![DEFAULT_GROUP_BY.to_owned()]);
+                let timespan = extension.timespan.unwrap_or(DEFAULT_TIMESPAN);
+                Body::Detection(Detection { classes, expression, group_by, timespan })
+            })
+        }
+        (None, Some(node)) => {
+            if extension.group_by.is_some() || extension.timespan.is_some() {
+                faults.note(
+                    node.line,
+                    "x-watchbell",
+                    "no group-by or timespan there: a correlation has its own".to_owned(),
+                );
+            }
+            correlation::parse(node, generate, faults).map(|correlation| {
+                Body::Correlation(LinkedCorrelation { correlation, inputs: Vec::new(), level: 0 })
+            })
+        }
+        (Some(_), Some(node)) => {
+            faults.note(node.line, "correlation", "a detection or a correlation, not both".to_owned());
+            None
+        }
+        (None, None) => {
+            faults.note(line, "detection", "a detection or a correlation".to_owned());
+            None
+        }
+    };
+    Some(Rule {
+        id: text_of(document, "id", faults),
+        name: text_of(document, "name", faults),
+        title: title?,
+        description: text_of(document, "description", faults).unwrap_or_default().trim().to_owned(),
+        severity,
+        tags: texts_of(document, "tags"),
+        false_positives: texts_of(document, "falsepositives"),
+        advice: extension.advice,
+        place: Place { file: file.to_owned(), line },
+        builtin,
+        inhibited_by: extension.inhibited_by,
+        reported: !extension.is_silent,
+        body: body?,
+    })
+}
+
+fn text_of(document: &Node, key: &str, faults: &mut Faults) -> Option<String> {
+    let node = document.get(key)?;
+    let text = node.scalar_text().filter(|text| !text.trim().is_empty());
+    if text.is_none() {
+        faults.note(node.line, key, format!("text, not {}", node.kind()));
+    }
+    text
+}
+
+fn texts_of(document: &Node, key: &str) -> Vec<String> {
+    document
+        .get(key)
+        .map(|node| node.one_or_many().iter().filter_map(Node::scalar_text).collect())
+        .unwrap_or_default()
+}
+
+fn severity_of(document: &Node, faults: &mut Faults) -> Severity {
+    let Some(node) = document.get("level") else { return Severity::Medium };
+    let word = node.scalar_text().unwrap_or_default();
+    Severity::ALL.into_iter().find(|severity| severity.name() == word).unwrap_or_else(|| {
+        let expected = format!("informational, low, medium, high or critical, not '{word}'");
+        faults.note(node.line, "level", expected);
+        Severity::Medium
+    })
+}
+
+/// The classes of events that a rule's `logsource` means. A source that Watchbell does not read matches nothing
+/// but events of no known class, so that such a rule still loads and can be tried with `rules match`.
+fn classes_of(document: &Node, line: usize, faults: &mut Faults) -> u8 {
+    const EVERY: u8 =
+        Class::Any.bit() | Class::Webserver.bit() | Class::Proxy.bit() | Class::Application.bit();
+    let Some(source) = document.get("logsource") else {
+        faults.note(line, "logsource", "a logsource, such as 'category: webserver'".to_owned());
+        return 0;
+    };
+    if !matches!(source.data, Data::Map(_)) {
+        faults.note(source.line, "logsource", format!("a map, not {}", source.kind()));
+        return 0;
+    }
+    let product = source.get("product").and_then(Node::scalar_text);
+    let class = match source.get("category").and_then(Node::scalar_text).as_deref() {
+        Some("webserver") => Class::Webserver,
+        Some("proxy") => Class::Proxy,
+        Some("application") => Class::Application,
+        None if product.as_deref() == Some("watchbell") => return EVERY,
+        None if matches!(product.as_deref(), Some("apache" | "nginx" | "iis" | "haproxy")) => {
+            Class::Webserver
+        }
+        _ => Class::Any,
+    };
+    class.bit() | Class::Any.bit()
+}

@@ -1,0 +1,425 @@
+//! Rules together: which takes the place of which, which refers to which.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+
+use rayon::prelude::*;
+
+use super::fault::RuleError;
+use super::files::{builtin_files, files_below, is_rule_file};
+use super::{Body, Rule, document};
+
+/// Rules and what was wrong with those that were refused.
+#[derive(Clone, Debug, Default)]
+pub struct RuleSet {
+    /// All rules, in the order of their files; a replaced built-in rule keeps its place.
+    pub rules: Vec<Rule>,
+    /// Why others were refused.
+    pub errors: Vec<RuleError>,
+}
+
+impl RuleSet {
+    /// The built-in pack, if wanted, and the rules below the directories, linked.
+    ///
+    /// A rule of a directory replaces a built-in one of the same id or name. The error is for a directory or file
+    /// that cannot be read; faults of rules are in [`RuleSet::errors`].
+    pub fn load(builtin: bool, directories: &[PathBuf]) -> std::io::Result<Self> {
+        let mut sources = Vec::new();
+        if builtin {
+            sources.extend(
+                builtin_files()
+                    .into_iter()
+                    .filter(|(path, _)| is_rule_file(path))
+                    .map(|(path, text)| (path, text, true)),
+            );
+        }
+        for directory in directories {
+            for file in files_below(directory).map_err(|error| {
+                std::io::Error::new(error.kind(), format!("{}: {error}", directory.display()))
+            })? {
+                let bytes = std::fs::read(&file).map_err(|error| {
+                    std::io::Error::new(error.kind(), format!("{}: {error}", file.display()))
+                })?;
+                let text = String::from_utf8_lossy(&bytes).into_owned();
+                sources.push((file.display().to_string(), text, false));
+            }
+        }
+        Ok(Self::from_texts(&sources))
+    }
+
+    /// Rules out of texts: name of the file, text, and whether it is built in.
+    pub fn from_texts(sources: &[(String, String, bool)]) -> Self {
+        let mut set = Self::default();
+        let mut seen: HashMap<String, usize> = HashMap::new();
+        // Reading is most of the time until the first line can be looked at.
+        let read: Vec<_> = sources
+            .par_iter()
+            .map(|(file, text, builtin)| document::read_file(file, text, *builtin))
+            .collect();
+        for document in read.into_iter().flatten() {
+            match document {
+                Ok(rule) => set.add(rule, &mut seen),
+                Err(mut errors) => set.errors.append(&mut errors),
+            }
+        }
+        set.link();
+        set.errors.sort();
+        set
+    }
+
+    fn add(&mut self, rule: Rule, seen: &mut HashMap<String, usize>) {
+        let mut names: Vec<String> = rule.id.iter().chain(&rule.name).cloned().collect();
+        if names.is_empty() {
+            // What identifies it, so that its alerts are not taken for another's.
+            names.push(rule.title.clone());
+        }
+        let earlier = names.iter().find_map(|name| seen.get(name).copied());
+        match earlier {
+            Some(index) if self.rules[index].builtin && !rule.builtin => {
+                seen.extend(names.into_iter().map(|name| (name, index)));
+                self.rules[index] = rule;
+            }
+            Some(index) => self.errors.push(RuleError {
+                place: rule.place.clone(),
+                key: "id".to_owned(),
+                expected: format!("an id and a name of its own: {} has one of them", self.rules[index].place),
+            }),
+            None => {
+                seen.extend(names.into_iter().map(|name| (name, self.rules.len())));
+                self.rules.push(rule);
+            }
+        }
+    }
+
+    /// Resolves references; refuses correlations with unknown ones or in a circle.
+    fn link(&mut self) {
+        loop {
+            let mut by_name: HashMap<&str, usize> = HashMap::new();
+            for (index, rule) in self.rules.iter().enumerate() {
+                for name in rule.id.iter().chain(&rule.name) {
+                    by_name.insert(name, index);
+                }
+            }
+            let mut broken: Vec<(usize, String)> = Vec::new();
+            let mut links: Vec<(usize, Vec<usize>)> = Vec::new();
+            for (index, rule) in self.rules.iter().enumerate() {
+                let Body::Correlation(linked) = &rule.body else { continue };
+                let mut inputs = Vec::new();
+                for reference in &linked.correlation.rules {
+                    match by_name.get(reference.as_str()) {
+                        Some(input) => inputs.push(*input),
+                        None => {
+                            broken.push((
+                                index,
+                                format!("ids or names of rules that are loaded: '{reference}' is none"),
+                            ));
+                            break;
+                        }
+                    }
+                }
+                links.push((index, inputs));
+            }
+            if broken.is_empty() {
+                for (index, inputs) in links {
+                    if let Body::Correlation(linked) = &mut self.rules[index].body {
+                        linked.inputs = inputs;
+                    }
+                }
+                broken = self.find_levels();
+            }
+            if broken.is_empty() {
+                break;
+            }
+            for (index, expected) in broken.into_iter().rev() {
+                let rule = self.rules.remove(index);
+                self.errors.push(RuleError {
+                    place: rule.place,
+                    key: "correlation.rules".to_owned(),
+                    expected,
+                });
+            }
+        }
+        self.find_reported();
+        self.check_inhibitions();
+    }
+
+    /// A rule can be inhibited by one about the same subject only. A fault here does not take the rule away: it would
+    /// rather say too much than nothing.
+    fn check_inhibitions(&mut self) {
+        for rule in &self.rules {
+            for name in &rule.inhibited_by {
+                let is_named =
+                    |other: &&Rule| other.id.as_ref() == Some(name) || other.name.as_ref() == Some(name);
+                let expected = match self.rules.iter().find(is_named) {
+                    Some(other)
+                        if other.group_by() == rule.group_by()
+                            && other.level() <= rule.level()
+                            && other.reported =>
+                    {
+                        continue;
+                    }
+                    Some(_) => format!(
+                        "a rule that is reported, has the same group-by and is no more correlations deep, which \
+                         '{name}' is not"
+                    ),
+                    None => format!("the name or id of a rule that is loaded, not '{name}'"),
+                };
+                self.errors.push(RuleError {
+                    place: rule.place.clone(),
+                    key: "x-watchbell.inhibited-by".to_owned(),
+                    expected,
+                });
+            }
+        }
+    }
+
+    fn find_levels(&mut self) -> Vec<(usize, String)> {
+        let mut levels: Vec<usize> = vec![0; self.rules.len()];
+        let mut known: Vec<bool> =
+            self.rules.iter().map(|rule| matches!(rule.body, Body::Detection(_))).collect();
+        loop {
+            let mut changed = false;
+            for (index, rule) in self.rules.iter().enumerate() {
+                let Body::Correlation(linked) = &rule.body else { continue };
+                if !known[index] && linked.inputs.iter().all(|input| known[*input]) {
+                    levels[index] = 1 + linked.inputs.iter().map(|input| levels[*input]).max().unwrap_or(0);
+                    known[index] = true;
+                    changed = true;
+                }
+            }
+            if !changed {
+                break;
+            }
+        }
+        let circular = known.iter().enumerate().filter(|(_, known)| !**known);
+        let broken = circular
+            .map(|(index, _)| (index, "rules that do not refer back to this one".to_owned()))
+            .collect();
+        for (rule, level) in self.rules.iter_mut().zip(levels) {
+            if let Body::Correlation(linked) = &mut rule.body {
+                linked.level = level;
+            }
+        }
+        broken
+    }
+
+    /// `generate: false`, the default, takes the word from the rules that a correlation refers to.
+    fn find_reported(&mut self) {
+        let mut silenced = vec![false; self.rules.len()];
+        for rule in &self.rules {
+            if let Body::Correlation(linked) = &rule.body
+                && !linked.correlation.generate
+            {
+                linked.inputs.iter().for_each(|input| silenced[*input] = true);
+            }
+        }
+        for (rule, silenced) in self.rules.iter_mut().zip(silenced) {
+            rule.reported &= !silenced;
+        }
+    }
+
+    /// The rule of this id, name or title.
+    pub fn find(&self, name: &str) -> Option<&Rule> {
+        self.rules.iter().find(|rule| {
+            rule.id.as_deref() == Some(name) || rule.name.as_deref() == Some(name) || rule.title == name
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(text: &str) -> RuleSet {
+        RuleSet::from_texts(&[("r.yml".to_owned(), text.to_owned(), false)])
+    }
+
+    const DETECTION: &str =
+        "title: A\nname: a\nlogsource: {category: webserver}\ndetection: {s: {f: x}, condition: s}\n";
+
+    fn correlation(lines: &str) -> String {
+        format!("{DETECTION}---\ntitle: C\nname: c\ncorrelation:\n{lines}")
+    }
+
+    #[test]
+    fn a_detection_under_a_correlation_is_not_reported_unless_generated() {
+        let body = "  type: event_count\n  rules: a\n  timespan: 1m\n  condition: {gte: 2}\n";
+        let set = load(&correlation(body));
+        assert_eq!(set.errors, []);
+        assert_eq!(set.rules.iter().map(|rule| rule.reported).collect::<Vec<_>>(), [false, true]);
+        let set = load(&correlation(&format!("{body}  generate: true\n")));
+        assert!(set.rules.iter().all(|rule| rule.reported));
+    }
+
+    #[test]
+    fn an_invalid_rule_is_refused_with_line_and_key_and_the_others_go_on() {
+        for (text, line, key, expected) in [
+            (
+                "title: A\nlogsource: {category: x}\ndetection:\n  s:\n    f|contians: x\n  condition: s\n",
+                5,
+                "detection.s.f|contians",
+                "not 'contians'",
+            ),
+            (
+                "title: A\nlogsource: {category: x}\ndetection:\n  s: {f: x}\n  condition: t\n",
+                5,
+                "detection.condition",
+                "not 't'",
+            ),
+            (
+                "title: A\nlogsource: {category: x}\ndetection:\n  s: {f: x}\n",
+                4,
+                "detection.condition",
+                "a condition",
+            ),
+            ("title: A\ndetection:\n  s: {f: x}\n  condition: s\n", 1, "logsource", "logsource"),
+            (
+                "title: A\nlevel: dire\nlogsource: {category: x}\ndetection: {s: {f: x}, condition: s}\n",
+                2,
+                "level",
+                "not 'dire'",
+            ),
+            (
+                "title: A\nlogsource: {category: x}\ndetection:\n  s: {'f|re': '(('}\n  condition: s\n",
+                4,
+                "detection.s.f|re",
+                "regular expression",
+            ),
+            (
+                "title: A\nlogsource: {category: x}\ndetection:\n  s: {'f|cidr': '10.0.0.0/99'}\n  condition: s\n",
+                4,
+                "detection.s.f|cidr",
+                "a network",
+            ),
+            (
+                "title: A\nlogsource: {category: x}\ndetection:\n  s: {'f|expand': '%x%'}\n  condition: s\n",
+                4,
+                "detection.s.f|expand",
+                "%x%",
+            ),
+            ("title: A\n  b: [\n", 2, "", "YAML"),
+            ("- 1\n", 1, "", "a map"),
+        ] {
+            let set = load(text);
+            assert_eq!(set.rules.len(), 0, "{text}");
+            let error = &set.errors[0];
+            assert_eq!((error.place.line, error.key.as_str()), (line, key), "{text}\n{error}");
+            assert!(error.expected.contains(expected), "{error}");
+            if line != 2 || !key.is_empty() {
+                let set = load(&format!("{text}---\n{DETECTION}"));
+                assert_eq!(set.rules.len(), 1, "the rule behind it must load: {:?}", set.errors);
+            }
+        }
+    }
+
+    #[test]
+    fn faults_of_correlations_are_found() {
+        for (body, key, expected) in [
+            ("  type: event_count\n  rules: a\n  condition: {gte: 2}\n", "correlation.timespan", "a span"),
+            (
+                "  type: event_count\n  rules: a\n  timespan: 5x\n  condition: {gte: 2}\n",
+                "correlation.timespan",
+                "not '5x'",
+            ),
+            (
+                "  type: event_count\n  rules: a\n  timespan: 5m\n  condition: {banana: 1}\n",
+                "correlation.condition.banana",
+                "gte",
+            ),
+            ("  type: event_count\n  rules: a\n  timespan: 5m\n", "correlation.condition", "gte: 10"),
+            (
+                "  type: value_count\n  rules: a\n  timespan: 5m\n  condition: {gte: 2}\n",
+                "correlation.condition.field",
+                "distinct",
+            ),
+            (
+                "  type: value_percentile\n  rules: a\n  timespan: 5m\n  condition: {gte: 2, field: f}\n",
+                "correlation.condition.percentile",
+                "0 to 100",
+            ),
+            (
+                "  type: spike\n  rules: a\n  timespan: 5m\n  condition: {gte: 2}\n",
+                "correlation.type",
+                "not 'spike'",
+            ),
+            (
+                "  type: event_count\n  rules: nothere\n  timespan: 5m\n  condition: {gte: 2}\n",
+                "correlation.rules",
+                "'nothere'",
+            ),
+            (
+                "  type: event_count\n  rules: c\n  timespan: 5m\n  condition: {gte: 2}\n",
+                "correlation.rules",
+                "refer back",
+            ),
+            (
+                "  type: event_count\n  rules: a\n  group_by: x\n  timespan: 5m\n  condition: {gte: 2}\n",
+                "correlation.group_by",
+                "group-by",
+            ),
+            (
+                "  type: event_count\n  rules: a\n  timespan: 5m\n  condition: {gte: 2}\n  aliases: {x: {b: f}}\n",
+                "correlation.aliases.x",
+                "not 'b'",
+            ),
+        ] {
+            let set = load(&correlation(body));
+            assert_eq!(set.rules.len(), 1, "{body}");
+            assert_eq!(set.errors[0].key, key, "{}", set.errors[0]);
+            assert!(set.errors[0].expected.contains(expected), "{}", set.errors[0]);
+        }
+    }
+
+    #[test]
+    fn a_chain_through_a_refused_rule_is_refused_too() {
+        let chain = "---\ntitle: D\nname: d\ncorrelation: {type: event_count, rules: c, timespan: 1m, condition: {gte: 2}}\n";
+        let set = load(&format!(
+            "{}{chain}",
+            correlation("  type: event_count\n  rules: nothere\n  timespan: 5m\n  condition: {gte: 2}\n")
+        ));
+        assert_eq!((set.rules.len(), set.errors.len()), (1, 2));
+        let set = load(&format!(
+            "{}{chain}",
+            correlation("  type: event_count\n  rules: a\n  timespan: 5m\n  condition: {gte: 2}\n")
+        ));
+        let levels: Vec<_> = set
+            .rules
+            .iter()
+            .map(|rule| match &rule.body {
+                Body::Detection(_) => 0,
+                Body::Correlation(linked) => linked.level,
+            })
+            .collect();
+        assert_eq!(levels, [0, 1, 2]);
+    }
+
+    #[test]
+    fn a_rule_of_a_directory_replaces_a_built_in_one_and_a_double_is_refused() {
+        let sources = [
+            ("builtin/a.yml".to_owned(), DETECTION.to_owned(), true),
+            ("mine.yml".to_owned(), DETECTION.to_owned(), false),
+        ];
+        let set = RuleSet::from_texts(&sources);
+        assert_eq!((set.rules.len(), set.rules[0].place.file.as_str()), (1, "mine.yml"));
+        let set = load(&format!("{DETECTION}---\n{DETECTION}"));
+        assert_eq!((set.rules.len(), set.errors.len()), (1, 1));
+        assert!(set.errors[0].expected.contains("r.yml:1"), "{}", set.errors[0]);
+    }
+
+    #[test]
+    fn a_count_takes_in_many_rules_and_a_temporal_correlation_as_many_as_it_has_bits() {
+        let detections: String = (0..63)
+            .map(|number| format!("{}---\n", DETECTION.replace("name: a", &format!("name: a{number}"))))
+            .collect();
+        for (kind, many, errors) in [("event_count", 63, 0), ("temporal", 32, 0), ("temporal", 33, 1)] {
+            let names: Vec<String> = (0..many).map(|number| format!("a{number}")).collect();
+            let condition = if kind == "temporal" { "" } else { ", condition: {gte: 1}" };
+            let correlation = format!(
+                "{detections}title: C\nname: c\n\
+                 correlation: {{type: {kind}, rules: [{}], timespan: 1m{condition}}}\n",
+                names.join(", ")
+            );
+            assert_eq!(load(&correlation).errors.len(), errors, "{kind} of {many}");
+        }
+    }
+}
