@@ -28,7 +28,8 @@ use crate::engine::work::Chunk;
 use crate::engine::{Engine, Settings, Transition};
 use crate::event::Timestamp;
 use crate::rules::correlation::parse_span;
-use crate::rules::files::{builtin_files, files_below, is_rule_file, is_test_file};
+use crate::rules::fault::RuleError;
+use crate::rules::files::{self, builtin_files, is_rule_file, is_test_file};
 use crate::rules::yaml::{self, Data, Node};
 use crate::rules::{Body, RuleSet};
 
@@ -39,11 +40,14 @@ const START: Timestamp = Timestamp::from_seconds(1_767_607_200);
 const MAX_LINES: u64 = 1_000_000;
 
 /// Rule files, and the tests beside them.
+#[derive(Default)]
 pub struct Files {
     sources: Vec<(String, String, bool)>,
     tests: BTreeMap<String, String>,
     /// Files whose rules are to be tested.
     tested: BTreeSet<String>,
+    /// What could not be read.
+    faults: Vec<RuleError>,
 }
 
 /// What came of the tests of one rule file.
@@ -57,30 +61,31 @@ pub struct Outcome {
     pub failures: Vec<String>,
 }
 
-/// Reads the built-in rules and those below the paths. Without paths the built-in ones are to be tested.
+/// Reads the built-in rules and those below the paths. Without paths the built-in ones are to be tested. The error is
+/// for a path that is not there.
 pub fn collect(paths: &[PathBuf]) -> std::io::Result<Files> {
-    let mut files = Files { sources: Vec::new(), tests: BTreeMap::new(), tested: BTreeSet::new() };
+    let mut files = Files::default();
     for (path, text) in builtin_files() {
         files.add(path, text, true, paths.is_empty());
     }
-    for path in paths {
-        for file in files_below(path)? {
-            files.add_file(&file)?;
-            let tests = file.with_extension("test.yml");
-            if tests.is_file() {
-                files.add_file(&tests)?;
-            }
+    let found = files::find(paths)?;
+    files.faults = found.faults;
+    for file in found.files {
+        files.add_file(&file);
+        let tests = file.with_extension("test.yml");
+        if tests.is_file() {
+            files.add_file(&tests);
         }
     }
     Ok(files)
 }
 
 impl Files {
-    fn add_file(&mut self, path: &Path) -> std::io::Result<()> {
-        let text = std::fs::read_to_string(path)
-            .map_err(|error| std::io::Error::new(error.kind(), format!("{}: {error}", path.display())))?;
-        self.add(path.display().to_string(), text, false, true);
-        Ok(())
+    fn add_file(&mut self, path: &Path) {
+        match files::read(path) {
+            Ok(text) => self.add(path.display().to_string(), text, false, true),
+            Err(fault) => self.faults.push(fault),
+        }
     }
 
     fn add(&mut self, path: String, text: String, builtin: bool, is_tested: bool) {
@@ -98,8 +103,13 @@ impl Files {
 /// Runs the tests of files whose path contains `filter`.
 pub fn run(files: &Files, filter: &str) -> Vec<Outcome> {
     let all = RuleSet::from_texts(&files.sources);
+    let unread = files.faults.iter().map(|fault| Outcome {
+        file: fault.place.file.clone(),
+        passed: 0,
+        failures: vec![fault.to_string()],
+    });
     let chosen = files.tested.iter().filter(|file| file.contains(filter));
-    chosen.map(|file| run_file(files, &all, file)).collect()
+    unread.chain(chosen.map(|file| run_file(files, &all, file))).collect()
 }
 
 fn run_file(files: &Files, all: &RuleSet, file: &str) -> Outcome {

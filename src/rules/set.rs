@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use rayon::prelude::*;
 
 use super::fault::RuleError;
-use super::files::{builtin_files, files_below, is_rule_file};
+use super::files::{self, builtin_files, is_rule_file};
 use super::{Body, Rule, document};
 
 /// Rules and what was wrong with those that were refused.
@@ -19,11 +19,11 @@ pub struct RuleSet {
 }
 
 impl RuleSet {
-    /// The built-in pack, if wanted, and the rules below the directories, linked.
+    /// The built-in pack, if wanted, and the rules in files and below directories, linked.
     ///
-    /// A rule of a directory replaces a built-in one of the same id or name. The error is for a directory or file
-    /// that cannot be read; faults of rules are in [`RuleSet::errors`].
-    pub fn load(builtin: bool, directories: &[PathBuf]) -> std::io::Result<Self> {
+    /// A rule of a file replaces a built-in one of the same id or name. The error is for a path that is not there;
+    /// all other faults are in [`RuleSet::errors`].
+    pub fn load(builtin: bool, paths: &[PathBuf]) -> std::io::Result<Self> {
         let mut sources = Vec::new();
         if builtin {
             sources.extend(
@@ -33,18 +33,18 @@ impl RuleSet {
                     .map(|(path, text)| (path, text, true)),
             );
         }
-        for directory in directories {
-            for file in files_below(directory).map_err(|error| {
-                std::io::Error::new(error.kind(), format!("{}: {error}", directory.display()))
-            })? {
-                let bytes = std::fs::read(&file).map_err(|error| {
-                    std::io::Error::new(error.kind(), format!("{}: {error}", file.display()))
-                })?;
-                let text = String::from_utf8_lossy(&bytes).into_owned();
-                sources.push((file.display().to_string(), text, false));
+        let found = files::find(paths)?;
+        let mut faults = found.faults;
+        for file in found.files {
+            match files::read(&file) {
+                Ok(text) => sources.push((file.display().to_string(), text, false)),
+                Err(fault) => faults.push(fault),
             }
         }
-        Ok(Self::from_texts(&sources))
+        let mut set = Self::from_texts(&sources);
+        set.errors.append(&mut faults);
+        set.errors.sort();
+        Ok(set)
     }
 
     /// Rules out of texts: name of the file, text, and whether it is built in.
