@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::detection::Comparison;
 use super::fault::Faults;
+use super::nearest::did_you_mean;
 use super::yaml::{Data, Node};
 
 /// A correlation as its author wrote it, with references not yet resolved.
@@ -72,7 +73,7 @@ pub fn parse(node: &Node, generate: Option<bool>, faults: &mut Faults) -> Option
             faults.note(
                 entry.line,
                 &format!("correlation.{}", entry.key),
-                format!("one of {}", KEYS.join(", ")),
+                format!("one of {}{}", KEYS.join(", "), did_you_mean(&entry.key, KEYS.iter().copied())),
             );
         }
     }
@@ -89,6 +90,7 @@ pub fn parse(node: &Node, generate: Option<bool>, faults: &mut Faults) -> Option
     };
     let Some((kind, kind_line)) = kind else {
         faults.note(node.line, "correlation.type", format!("one of {TYPES}"));
+        condition(node, "", rules.len(), faults);
         return None;
     };
     let most = if kind.starts_with("temporal") { MAX_TEMPORAL_RULES } else { MAX_RULES };

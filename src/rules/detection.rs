@@ -169,6 +169,7 @@ pub fn parse(detection: &Node, placeholders: &Placeholders, faults: &mut Faults)
         return None;
     };
     let before = faults.count();
+    let mut names: Vec<&str> = Vec::new();
     let mut searches: Vec<(&str, Expression)> = Vec::new();
     let mut conditions: Option<&Node> = None;
     for entry in entries {
@@ -180,6 +181,7 @@ pub fn parse(detection: &Node, placeholders: &Placeholders, faults: &mut Faults)
                 "no timeframe: windows are written as correlations, with a timespan".to_owned(),
             ),
             name => {
+                names.push(name);
                 let mut reader = Reader { path: format!("detection.{name}"), placeholders, faults };
                 if let Some(expression) = reader.search(&entry.value) {
                     searches.push((name, expression));
@@ -191,10 +193,6 @@ pub fn parse(detection: &Node, placeholders: &Placeholders, faults: &mut Faults)
         faults.note(detection.line, "detection.condition", "a condition".to_owned());
         return None;
     };
-    if faults.count() > before {
-        return None;
-    }
-    let names: Vec<&str> = searches.iter().map(|(name, _)| *name).collect();
     let mut alternatives = Vec::new();
     for node in conditions.one_or_many() {
         let Some(text) = node.text() else {
@@ -210,7 +208,7 @@ pub fn parse(detection: &Node, placeholders: &Placeholders, faults: &mut Faults)
             Err(expected) => faults.note(node.line, "detection.condition", expected),
         }
     }
-    if alternatives.is_empty() && faults.count() == before {
+    if conditions.one_or_many().is_empty() {
         faults.note(conditions.line, "detection.condition", "a condition, not an empty list".to_owned());
     }
     (faults.count() == before).then(|| any(alternatives))

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::extension::Extension;
 use super::fault::{Faults, Place, RuleError};
+use super::nearest::{did_you_mean, misspelt};
 use super::yaml::{self, Data, Node};
 use super::{Body, Detection, LinkedCorrelation, Rule, Severity, correlation, detection};
 use crate::event::Class;
@@ -13,22 +14,32 @@ const DEFAULT_GROUP_BY: &str = "source.ip";
 /// The default for how long an episode of a detection lasts after its last match.
 const DEFAULT_TIMESPAN: Duration = Duration::from_secs(600);
 
-/// The rules of a file, or what is wrong with each.
-pub fn read_file(file: &str, text: &str, builtin: bool) -> Vec<Result<Rule, Vec<RuleError>>> {
+/// What became of a document.
+pub struct Read {
+    /// The rule; `None` when there are errors.
+    pub rule: Option<Rule>,
+    /// What it is refused for.
+    pub errors: Vec<RuleError>,
+    /// What may be a mistake.
+    pub warnings: Vec<RuleError>,
+}
+
+/// Reads the documents of a file.
+pub fn read_file(file: &str, text: &str, builtin: bool) -> Vec<Read> {
     let documents = match yaml::documents(text) {
         Ok(documents) => documents,
         Err(error) => {
             let place = Place { file: file.to_owned(), line: error.line };
             let expected = format!("YAML: {}", error.message);
-            return vec![Err(vec![RuleError { place, key: String::new(), expected }])];
+            let errors = vec![RuleError { place, key: String::new(), expected }];
+            return vec![Read { rule: None, errors, warnings: Vec::new() }];
         }
     };
     let read = documents.iter().map(|document| {
         let mut faults = Faults::default();
-        match read_document(document, file, builtin, &mut faults) {
-            Some(rule) if faults.count() == 0 => Ok(rule),
-            _ => Err(faults.into_errors(file).collect()),
-        }
+        let rule = read_document(document, file, builtin, &mut faults);
+        let (errors, warnings) = faults.of_file(file);
+        Read { rule: rule.filter(|_| errors.is_empty()), errors, warnings }
     });
     read.collect()
 }
@@ -39,8 +50,9 @@ fn read_document(document: &Node, file: &str, builtin: bool, faults: &mut Faults
         return None;
     }
     let line = document.entries().first().map_or(document.line, |entry| entry.line);
+    check_keys(document, "", KEYS, faults);
     let title = text_of(document, "title", faults);
-    if title.is_none() && faults.count() == 0 {
+    if is_missing(document, "title") {
         faults.note(line, "title", "a title".to_owned());
     }
     let extension = Extension::read(document, faults);
@@ -79,6 +91,7 @@ fn read_document(document: &Node, file: &str, builtin: bool, faults: &mut Faults
             faults.note(node.line, "correlation", "a detection or a correlation, not both".to_owned());
             None
         }
+        (None, None) if !is_missing(document, "detection") || !is_missing(document, "correlation") => None,
         (None, None) => {
             faults.note(line, "detection", "a detection or a correlation".to_owned());
             None
@@ -99,6 +112,61 @@ fn read_document(document: &Node, file: &str, builtin: bool, faults: &mut Faults
         reported: !extension.is_silent,
         body: body?,
     })
+}
+
+/// The keys that Sigma has for rules, correlations, filters and collections of them, and ours.
+const KEYS: &[&str] = &[
+    "action",
+    "author",
+    "correlation",
+    "date",
+    "description",
+    "detection",
+    "falsepositives",
+    "fields",
+    "filter",
+    "generate",
+    "id",
+    "level",
+    "license",
+    "logsource",
+    "modified",
+    "name",
+    "references",
+    "related",
+    "scope",
+    "status",
+    "tags",
+    "taxonomy",
+    "title",
+    "x-watchbell",
+];
+
+/// The keys that Sigma has for a logsource.
+const LOGSOURCE_KEYS: &[&str] = &["category", "definition", "product", "service"];
+
+/// Sigma allows keys of one's own; one that is almost a known one is a slip, and would be passed over in silence.
+fn check_keys(map: &Node, path: &str, known: &[&str], faults: &mut Faults) {
+    for entry in map.entries().iter().filter(|entry| !known.contains(&entry.key.as_str())) {
+        let key = format!("{path}{}", entry.key);
+        match misspelt(&entry.key, known.iter().copied()) {
+            Some(meant) => faults.note(entry.line, &key, format!("'{meant}', which it is a slip of")),
+            None if entry.key.starts_with("x-") => {}
+            None => faults.warn(
+                entry.line,
+                &key,
+                format!(
+                    "a key that is known, or one that begins with x-: this one is passed over{}",
+                    did_you_mean(&entry.key, known.iter().copied())
+                ),
+            ),
+        }
+    }
+}
+
+/// Whether a key is not there, not even with a slip in it, which is told by itself.
+fn is_missing(document: &Node, key: &str) -> bool {
+    document.entries().iter().all(|entry| entry.key != key && misspelt(&entry.key, [key]).is_none())
 }
 
 fn text_of(document: &Node, key: &str, faults: &mut Faults) -> Option<String> {
@@ -133,13 +201,16 @@ fn classes_of(document: &Node, line: usize, faults: &mut Faults) -> u8 {
     const EVERY: u8 =
         Class::Any.bit() | Class::Webserver.bit() | Class::Proxy.bit() | Class::Application.bit();
     let Some(source) = document.get("logsource") else {
-        faults.note(line, "logsource", "a logsource, such as 'category: webserver'".to_owned());
+        if is_missing(document, "logsource") {
+            faults.note(line, "logsource", "a logsource, such as 'category: webserver'".to_owned());
+        }
         return 0;
     };
     if !matches!(source.data, Data::Map(_)) {
         faults.note(source.line, "logsource", format!("a map, not {}", source.kind()));
         return 0;
     }
+    check_keys(source, "logsource.", LOGSOURCE_KEYS, faults);
     let product = source.get("product").and_then(Node::scalar_text);
     let class = match source.get("category").and_then(Node::scalar_text).as_deref() {
         Some("webserver") => Class::Webserver,

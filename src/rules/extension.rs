@@ -5,7 +5,10 @@ use std::time::Duration;
 use super::correlation;
 use super::detection::Placeholders;
 use super::fault::Faults;
+use super::nearest::did_you_mean;
 use super::yaml::{Data, Node};
+
+const KEYS: &[&str] = &["advice", "group-by", "timespan", "inhibited-by", "reported", "placeholders"];
 
 /// The `x-watchbell` block: what Sigma has no key for.
 #[derive(Default)]
@@ -65,6 +68,9 @@ impl Extension {
                     Data::Bool(reported) => extension.is_silent = !reported,
                     _ => faults.note(entry.line, &path, format!("true or false, not {}", entry.value.kind())),
                 },
+                "placeholders" if !matches!(entry.value.data, Data::Map(_)) => {
+                    faults.note(entry.line, &path, format!("a map, not {}", entry.value.kind()));
+                }
                 "placeholders" => {
                     for placeholder in entry.value.entries() {
                         let values: Option<Vec<_>> =
@@ -83,7 +89,9 @@ impl Extension {
                     entry.line,
                     &path,
                     format!(
-                        "advice, group-by, timespan, inhibited-by, reported or placeholders, not '{other}'"
+                        "one of {}, not '{other}'{}",
+                        KEYS.join(", "),
+                        did_you_mean(other, KEYS.iter().copied())
                     ),
                 ),
             }

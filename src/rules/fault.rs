@@ -20,7 +20,7 @@ impl fmt::Display for Place {
     }
 }
 
-/// Something wrong with a rule, which is refused for it.
+/// Something wrong with a rule, which is refused for it unless it is only a warning.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct RuleError {
     /// Where.
@@ -44,26 +44,39 @@ impl fmt::Display for RuleError {
 /// Faults of the document that is being read.
 #[derive(Debug, Default)]
 pub struct Faults {
-    noted: Vec<(usize, String, String)>,
+    errors: Vec<Noted>,
+    warnings: Vec<Noted>,
 }
 
+/// Line, key, and what was expected.
+type Noted = (usize, String, String);
+
 impl Faults {
-    /// Notes what was expected at a line and key.
+    /// Notes what was expected at a line and key, for which the rule is refused.
     pub fn note(&mut self, line: usize, key: &str, expected: String) {
-        self.noted.push((line, key.to_owned(), expected));
+        self.errors.push((line, key.to_owned(), expected));
     }
 
-    /// How many there are.
+    /// Notes what may be a mistake.
+    pub fn warn(&mut self, line: usize, key: &str, expected: String) {
+        self.warnings.push((line, key.to_owned(), expected));
+    }
+
+    /// How many errors there are.
     pub fn count(&self) -> usize {
-        self.noted.len()
+        self.errors.len()
     }
 
-    /// As errors of a file.
-    pub(super) fn into_errors(self, file: &str) -> impl Iterator<Item = RuleError> {
-        self.noted.into_iter().map(move |(line, key, expected)| RuleError {
-            place: Place { file: file.to_owned(), line },
-            key,
-            expected,
-        })
+    /// Errors and warnings, as those of a file.
+    pub(super) fn of_file(self, file: &str) -> (Vec<RuleError>, Vec<RuleError>) {
+        let placed = |noted: Vec<Noted>| {
+            let at = |(line, key, expected)| RuleError {
+                place: Place { file: file.to_owned(), line },
+                key,
+                expected,
+            };
+            noted.into_iter().map(at).collect()
+        };
+        (placed(self.errors), placed(self.warnings))
     }
 }

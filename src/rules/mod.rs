@@ -11,6 +11,7 @@ mod document;
 mod extension;
 pub mod fault;
 pub mod files;
+pub mod nearest;
 pub mod pattern;
 pub mod regex;
 mod set;

@@ -7,6 +7,7 @@ use rayon::prelude::*;
 
 use super::fault::RuleError;
 use super::files::{self, builtin_files, is_rule_file};
+use super::nearest::did_you_mean;
 use super::{Body, Rule, document};
 
 /// Rules and what was wrong with those that were refused.
@@ -16,6 +17,8 @@ pub struct RuleSet {
     pub rules: Vec<Rule>,
     /// Why others were refused.
     pub errors: Vec<RuleError>,
+    /// What may be a mistake in rules that were not.
+    pub warnings: Vec<RuleError>,
 }
 
 impl RuleSet {
@@ -57,13 +60,15 @@ impl RuleSet {
             .map(|(file, text, builtin)| document::read_file(file, text, *builtin))
             .collect();
         for document in read.into_iter().flatten() {
-            match document {
-                Ok(rule) => set.add(rule, &mut seen),
-                Err(mut errors) => set.errors.append(&mut errors),
+            set.errors.extend(document.errors);
+            set.warnings.extend(document.warnings);
+            if let Some(rule) = document.rule {
+                set.add(rule, &mut seen);
             }
         }
         set.link();
         set.errors.sort();
+        set.warnings.sort();
         set
     }
 
@@ -105,17 +110,20 @@ impl RuleSet {
             for (index, rule) in self.rules.iter().enumerate() {
                 let Body::Correlation(linked) = &rule.body else { continue };
                 let mut inputs = Vec::new();
+                let mut missing = Vec::new();
                 for reference in &linked.correlation.rules {
                     match by_name.get(reference.as_str()) {
                         Some(input) => inputs.push(*input),
-                        None => {
-                            broken.push((
-                                index,
-                                format!("ids or names of rules that are loaded: '{reference}' is none"),
-                            ));
-                            break;
-                        }
+                        None => missing.push(reference.as_str()),
                     }
+                }
+                if let Some(first) = missing.first() {
+                    let nearest = did_you_mean(first, by_name.keys().copied());
+                    let missing = missing.join("', '");
+                    broken.push((
+                        index,
+                        format!("ids or names of rules that are loaded, not '{missing}'{nearest}"),
+                    ));
                 }
                 links.push((index, inputs));
             }
@@ -162,7 +170,11 @@ impl RuleSet {
                         "a rule that is reported, has the same group-by and is no more correlations deep, which \
                          '{name}' is not"
                     ),
-                    None => format!("the name or id of a rule that is loaded, not '{name}'"),
+                    None => {
+                        let names = self.rules.iter().filter_map(|rule| rule.name.as_deref());
+                        let nearest = did_you_mean(name, names);
+                        format!("the name or id of a rule that is loaded, not '{name}'{nearest}")
+                    }
                 };
                 self.errors.push(RuleError {
                     place: rule.place.clone(),
@@ -297,6 +309,36 @@ mod tests {
                 "detection.s.f|expand",
                 "%x%",
             ),
+            (
+                "title: A\nlogsource: {catagory: x}\ndetection: {s: {f: x}, condition: s}\n",
+                2,
+                "logsource.catagory",
+                "'category'",
+            ),
+            (
+                "title: A\nlogsource: {category: x}\ndetectoin: {s: {f: x}, condition: s}\n",
+                3,
+                "detectoin",
+                "'detection'",
+            ),
+            (
+                "title: A\nlogsource: {category: x}\ndetection: {s: {f: x}, condition: s}\nLevel: high\n",
+                4,
+                "Level",
+                "'level'",
+            ),
+            (
+                "title: A\nlogsource: {category: x}\ndetection: {s: {f: x}, condition: s}\nx-watchbell: {advise: x}\n",
+                4,
+                "x-watchbell.advise",
+                "did you mean 'advice'?",
+            ),
+            (
+                "title: A\nlogsource: {category: x}\ndetection: {s: {f: x}, condition: s}\nx-watchbell:\n  placeholders: [a]\n",
+                5,
+                "x-watchbell.placeholders",
+                "a map",
+            ),
             ("title: A\n  b: [\n", 2, "", "YAML"),
             ("- 1\n", 1, "", "a map"),
         ] {
@@ -310,6 +352,38 @@ mod tests {
                 assert_eq!(set.rules.len(), 1, "the rule behind it must load: {:?}", set.errors);
             }
         }
+    }
+
+    #[test]
+    fn a_key_of_ones_own_is_warned_of_and_one_for_other_tools_is_not() {
+        let text =
+            format!("{DETECTION}simulation: 1\nx-ours: 1\n").replace("webserver}", "webserver, team: web}");
+        let set = load(&text);
+        assert_eq!((set.rules.len(), set.errors.len()), (1, 0), "{:?}", set.errors);
+        let warned: Vec<_> =
+            set.warnings.iter().map(|fault| (fault.place.line, fault.key.as_str())).collect();
+        assert_eq!(warned, [(3, "logsource.team"), (5, "simulation")]);
+    }
+
+    #[test]
+    fn all_faults_of_a_document_are_told_at_once() {
+        let text = "title: A\nlevel: dire\nlogsource: {catagory: x}\ndetection:\n  s:\n    f|contians: x\n    g|cidr: y\n  \
+                    t: []\n  condition: s and u\nx-watchbell: {advise: x}\n---\ntitle: C\ncorrelation:\n  rules: a\n  \
+                    timespan: 5x\n  condition: {banana: 1}\n";
+        let keys: Vec<_> = load(text).errors.into_iter().map(|error| (error.place.line, error.key)).collect();
+        let expected = [
+            (2, "level"),
+            (3, "logsource.catagory"),
+            (6, "detection.s.f|contians"),
+            (7, "detection.s.g|cidr"),
+            (8, "detection.t"),
+            (9, "detection.condition"),
+            (10, "x-watchbell.advise"),
+            (14, "correlation.type"),
+            (15, "correlation.timespan"),
+            (16, "correlation.condition.banana"),
+        ];
+        assert_eq!(keys, expected.map(|(line, key)| (line, key.to_owned())));
     }
 
     #[test]
@@ -346,6 +420,11 @@ mod tests {
                 "  type: event_count\n  rules: nothere\n  timespan: 5m\n  condition: {gte: 2}\n",
                 "correlation.rules",
                 "'nothere'",
+            ),
+            (
+                "  type: event_count\n  rules: [a, nothere, noone]\n  timespan: 5m\n  condition: {gte: 2}\n",
+                "correlation.rules",
+                "'nothere', 'noone'",
             ),
             (
                 "  type: event_count\n  rules: c\n  timespan: 5m\n  condition: {gte: 2}\n",
