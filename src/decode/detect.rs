@@ -15,7 +15,7 @@ pub(super) fn detect(sample: &str) -> Option<Format> {
     while !sample.is_char_boundary(end) {
         end -= 1;
     }
-    let sample = sample.get(..end)?;
+    let sample = sample.get(..end)?.trim_start_matches('\u{feff}');
     let schema = Arc::new(Schema::new());
     let settings = Arc::new(Settings::default());
     let mut best = (0, None);

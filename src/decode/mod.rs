@@ -137,7 +137,7 @@ impl fmt::Display for Format {
 pub enum Decoded {
     /// An event.
     Event,
-    /// A blank line, a comment or a header.
+    /// A blank line, or a header of a W3C log: no other format has comments.
     Nothing,
 }
 
@@ -166,19 +166,16 @@ impl Decoder {
         if line.len() > LINE_LIMIT {
             return Err(Undecodable::TooLong);
         }
-        let line = line.trim_end_matches(['\n', '\r', '\0']);
-        match line.as_bytes().first() {
-            None => return Ok(Decoded::Nothing),
-            Some(b'#') => {
-                if let Format::W3c(layout) = &mut self.format {
-                    *layout = w3c::Layout::after(layout, line);
-                }
+        let line = line.strip_prefix('\u{feff}').unwrap_or(line).trim_end_matches(['\n', '\r', '\0']);
+        match (line.as_bytes().first(), &mut self.format) {
+            (None, _) => return Ok(Decoded::Nothing),
+            (Some(b'#'), Format::W3c(layout)) => {
+                *layout = w3c::Layout::after(layout, line);
                 return Ok(Decoded::Nothing);
             }
-            Some(b' ' | b'\t') if line.trim().is_empty() => return Ok(Decoded::Nothing),
-            Some(_) => {}
+            (Some(b' ' | b'\t'), _) if line.trim().is_empty() => return Ok(Decoded::Nothing),
+            (Some(_), _) => {}
         }
-        let line = line.strip_prefix('\u{feff}').unwrap_or(line);
         match &self.format {
             Format::Combined => {
                 let mut record = access::Record::default();

@@ -131,16 +131,16 @@ fn reasons() {
 }
 
 #[test]
-fn blank_lines_and_comments_are_nothing() {
+fn blank_lines_are_nothing_and_so_are_comments_where_the_format_has_any() {
     let schema = Arc::new(Schema::new());
     for format in ["combined", "json", "haproxy", "alb", "w3c"] {
         let mut decoder = Decoder::new(format.parse().unwrap(), Arc::clone(&schema), Arc::default());
-        for line in ["", "\n", "\r\n", "   ", "# comment"] {
-            assert_eq!(
-                decoder.decode(line, &mut Event::new(&schema)),
-                Ok(Decoded::Nothing),
-                "{format} {line:?}"
-            );
+        let mut decode = |line| decoder.decode(line, &mut Event::new(&schema));
+        for line in ["", "\n", "\r\n", "   ", "\u{feff}"] {
+            assert_eq!(decode(line), Ok(Decoded::Nothing), "{format} {line:?}");
+        }
+        for line in ["# comment", "#", "\u{feff}#Version: 1.0"] {
+            assert_eq!(decode(line).is_ok(), format == "w3c", "{format} {line:?}");
         }
     }
 }
@@ -158,6 +158,7 @@ fn formats_are_found_out() {
         (ALB, Some("alb")),
         (iis.as_str(), Some("w3c")),
         (&format!("{CLOUDFRONT_FIELDS}\n{CLOUDFRONT}\n"), Some("w3c")),
+        (&format!("\u{feff}{CLOUDFRONT_FIELDS}\n{CLOUDFRONT}\n"), Some("w3c")),
         (
             r#"2026/11/24 10:00:00 [error] 1#1: *1 open() "/x" failed, client: 203.0.113.7, request: "GET /x HTTP/1.1""#,
             None,

@@ -46,6 +46,9 @@ enum Column {
 const DEFAULT: &str = "date time s-ip cs-method cs-uri-stem cs-uri-query s-port cs-username c-ip cs(User-Agent) \
                        cs(Referer) sc-status sc-substatus sc-win32-status time-taken";
 
+/// Some editors and exporters put it before the first header.
+const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
+
 impl Default for Layout {
     fn default() -> Self {
         Self { columns: columns(DEFAULT), date: None, tabs: false }
@@ -87,7 +90,8 @@ impl Layout {
         while let Some(found) = memchr(b'#', &chunk.as_bytes()[at..]) {
             let start = at + found;
             // Only at the start of a line; elsewhere the search goes on behind the `#`.
-            if start > 0 && chunk.as_bytes()[start - 1] != b'\n' {
+            let before = &chunk.as_bytes()[..start];
+            if !(before.is_empty() || before.ends_with(b"\n") || before == BYTE_ORDER_MARK) {
                 at = start + 1;
                 continue;
             }

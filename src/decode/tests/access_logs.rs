@@ -329,6 +329,7 @@ fn a_w3c_header_changes_what_follows_it() {
     let after = format.after(&chunk);
     assert_ne!(after, format);
     assert_eq!(format.after(&format!("{IIS} #Fields: x\n")), format, "only a line of its own is a header");
+    assert_eq!(format.after("\u{feff}#Fields: date\n"), format.after("#Fields: date\n"));
     let schema = Arc::new(Schema::new());
     let mut decoder = Decoder::new(format, Arc::clone(&schema), Arc::default());
     let lines =
