@@ -244,10 +244,16 @@ fn fill_request<'a, 't>(
 ) -> Option<Login> {
     put(event, field::REQUEST_METHOD, method);
     put(event, field::URL_ORIGINAL, target);
-    match target::normalize(target) {
-        Cow::Borrowed(normal) => put(event, field::URL_NORMALIZED, normal),
-        Cow::Owned(normal) => event.set(field::URL_NORMALIZED, Value::Text(Cow::Owned(normal))),
-    }
+    let is_normal = match target::normalize(target) {
+        Cow::Borrowed(normal) => {
+            put(event, field::URL_NORMALIZED, normal);
+            true
+        }
+        Cow::Owned(normal) => {
+            event.set(field::URL_NORMALIZED, Value::Text(Cow::Owned(normal)));
+            false
+        }
+    };
     if let Some(version) = version {
         match version {
             "2" => event.set_text(field::HTTP_VERSION, "2.0"),
@@ -278,7 +284,12 @@ fn fill_request<'a, 't>(
         event.set(field::OBJECT_TYPE, Value::Text(Cow::Owned(kind)));
         put(event, field::OBJECT_ID, id);
     }
-    settings.logins.find(method, parts.path, parts.query, status)
+    if !settings.logins.know_method(method) {
+        return None;
+    }
+    // Not the path in the normal target: a `?` that was encoded ends no path.
+    let path = if is_normal { Cow::Borrowed(parts.path) } else { target::normalize(parts.path) };
+    settings.logins.find(method, &path, parts.query, status)
 }
 
 #[inline]

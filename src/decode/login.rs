@@ -2,6 +2,9 @@
 //!
 //! An access log does not say so; the method, the path and the status do. Every line is asked, so most must be
 //! turned away at once: by the method, and then by a hash of the last segment of the path.
+//!
+//! A path is read as the most lenient of servers reads it: in any case, without path parameters, blanks and dots at
+//! the end of segments, and with `.` and `..` resolved. Whoever guesses passwords chooses how it is spelled.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -11,8 +14,10 @@ use smallvec::SmallVec;
 
 use super::target;
 
-/// More segments than any login has.
-const SEGMENTS_LIMIT: usize = 24;
+/// Segments that take no memory of their own; few paths have more.
+const FEW_SEGMENTS: usize = 24;
+
+type Segments<'p> = SmallVec<[&'p str; FEW_SEGMENTS]>;
 
 /// How a login ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,7 +68,7 @@ pub struct Pattern {
     /// Query parameters that name the user.
     #[serde(default = "user_parameters")]
     pub user: Vec<String>,
-    /// A query with one of these texts in it is no login.
+    /// What in a query means that it is no login: the last parameter of a name, as `action=logout`, or else any text.
     #[serde(default)]
     pub unless_query: Vec<String>,
 }
@@ -213,8 +218,10 @@ fn defaults() -> impl Iterator<Item = Pattern> {
             .into(),
         ..page_again("/**/wp-login.php")
     };
+    // PHP answers below the name of a script as well.
+    let wordpress_below = Pattern { path: "/**/wp-login.php/**".into(), ..wordpress.clone() };
     let keycloak = page_again("/**/login-actions/authenticate");
-    [wordpress, keycloak]
+    [wordpress, wordpress_below, keycloak, form("/**/login.php/**")]
         .into_iter()
         .chain(ENDPOINTS.iter().map(move |path| endpoint(path)))
         .chain(FORMS.iter().map(move |path| form(path)))
@@ -324,6 +331,7 @@ impl Patterns {
 
     fn add(&mut self, path: &str, login: Option<Pattern>) {
         let segments: Vec<_> = segments(path)
+            .into_iter()
             .map(|segment| match segment {
                 "**" => Segment::Many,
                 glob if glob.contains('*') => Segment::Glob(glob.to_ascii_lowercase().into()),
@@ -341,43 +349,33 @@ impl Patterns {
         self.entries.push(Entry { segments, login });
     }
 
-    /// What the request is, if it is a login.
+    /// Whether a request with this method may be a login at all.
     #[inline]
-    pub(super) fn find(&self, method: &str, path: &str, query: Option<&str>, status: u16) -> Option<Login> {
-        if !self.methods.iter().any(|known| **known == *method) {
-            return None;
-        }
-        self.find_by_path(method, path, query, status)
+    pub(super) fn know_method(&self, method: &str) -> bool {
+        self.methods.iter().any(|known| known.eq_ignore_ascii_case(method))
     }
 
-    fn find_by_path(&self, method: &str, path: &str, query: Option<&str>, status: u16) -> Option<Login> {
-        let path = path.split(';').next().unwrap_or(path);
-        let last = path.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
+    /// What the request is, if it is a login. The path must be normal, as [`target::normalize`] makes it.
+    pub(super) fn find(&self, method: &str, path: &str, query: Option<&str>, status: u16) -> Option<Login> {
+        let parts = segments(path);
+        let last = parts.last().copied().unwrap_or_default();
         let named: &[u32] = if last.len() <= self.longest_last {
             self.by_last.get(lower(last).as_ref()).map_or(&[], Vec::as_slice)
         } else {
             &[]
         };
-        if named.is_empty() && self.open.is_empty() {
-            return None;
-        }
-        let mut parts: SmallVec<[&str; SEGMENTS_LIMIT]> = SmallVec::new();
-        for part in segments(path) {
-            if parts.len() == SEGMENTS_LIMIT {
-                return None;
-            }
-            parts.push(part);
-        }
         let matches = |index: &&u32| {
             self.entries.get(**index as usize).is_some_and(|entry| {
-                let method_fits =
-                    entry.login.as_ref().is_none_or(|login| login.methods.iter().any(|m| m == method));
+                let method_fits = entry
+                    .login
+                    .as_ref()
+                    .is_none_or(|login| login.methods.iter().any(|known| known.eq_ignore_ascii_case(method)));
                 method_fits && path_matches(&entry.segments, &parts)
             })
         };
         let first = named.iter().find(matches).into_iter().chain(self.open.iter().find(matches)).min()?;
         let pattern = self.entries.get(*first as usize)?.login.as_ref()?;
-        if query.is_some_and(|query| pattern.unless_query.iter().any(|text| query.contains(text.as_str()))) {
+        if query.is_some_and(|query| pattern.unless_query.iter().any(|text| says(query, text))) {
             return None;
         }
         let outcome = if pattern.failure.contains(&status) {
@@ -391,8 +389,29 @@ impl Patterns {
     }
 }
 
-fn segments(path: &str) -> impl Iterator<Item = &str> {
-    path.split('/').filter(|segment| !segment.is_empty())
+/// The names on the way to what a path names, whatever else is written between them.
+fn segments(path: &str) -> Segments<'_> {
+    let mut segments = Segments::new();
+    for segment in path.split('/') {
+        let name = segment.split_once(';').map_or(segment, |(name, _parameters)| name);
+        if name == ".." {
+            segments.pop();
+            continue;
+        }
+        let name = name.trim_start_matches(' ').trim_end_matches([' ', '.']);
+        if !name.is_empty() {
+            segments.push(name);
+        }
+    }
+    segments
+}
+
+/// Whether a query says `text`. Of a parameter that comes twice the last counts, as in PHP: otherwise a login could
+/// be called something else by a parameter that nobody reads.
+fn says(query: &str, text: &str) -> bool {
+    let Some((name, _)) = text.split_once('=') else { return query.contains(text) };
+    let is_named = |pair: &&str| pair.split_once('=').is_some_and(|(given, _)| given == name);
+    query.rsplit('&').find(is_named) == Some(text)
 }
 
 fn lower(text: &str) -> Cow<'_, str> {
@@ -461,7 +480,11 @@ mod tests {
         let (method, target, status) = (words.next().unwrap(), words.next().unwrap(), words.next().unwrap());
         let (path, query) =
             target.split_once('?').map_or((target, None), |(path, query)| (path, Some(query)));
-        Patterns::default().find(method, path, query, status.parse().unwrap()).map(|login| login.outcome)
+        let patterns = Patterns::default();
+        if !patterns.know_method(method) {
+            return None;
+        }
+        patterns.find(method, path, query, status.parse().unwrap()).map(|login| login.outcome)
     }
 
     #[test]
@@ -503,6 +526,23 @@ mod tests {
             ("POST /owa/auth.owa 302", Some(Success)),
             ("POST /app/j_security_check 302", Some(Success)),
             ("POST /login.jsp;jsessionid=AB12 302", Some(Success)),
+            ("POST /wp-login.php?x=action=logout 302", Some(Success)),
+            ("POST /wp-login.php?action=logout&action=login 302", Some(Success)),
+            ("POST /wp-login.php/x/y 200", Some(Failure)),
+            ("POST /login.php/x 302", Some(Success)),
+            ("POST //login 401", Some(Failure)),
+            ("POST /a/../login 401", Some(Failure)),
+            ("POST /login/x/.. 401", Some(Failure)),
+            ("POST /login/. 401", Some(Failure)),
+            ("POST /login. 401", Some(Failure)),
+            ("POST /login/./ 401", Some(Failure)),
+            ("POST /x/././././login 401", Some(Failure)),
+            ("POST /login;a=b/;c 401", Some(Failure)),
+            ("POST /;x=y/login 401", Some(Failure)),
+            ("POST /x/..;/login 401", Some(Failure)),
+            ("POST /LOGIN 401", Some(Failure)),
+            ("post /login 401", Some(Failure)),
+            ("POST /login/../orders 401", None),
             ("POST /index.php 302", None),
             ("POST /api/orders 401", None),
             ("POST /loginx 401", None),
@@ -510,6 +550,17 @@ mod tests {
             ("POST  401", None),
         ] {
             assert_eq!(outcome(request), expected, "{request}");
+        }
+    }
+
+    #[test]
+    fn a_login_cannot_be_hidden_by_a_long_way_to_it() {
+        for way in ["/x", "/.", "/", "/x/.."] {
+            assert_eq!(
+                outcome(&format!("POST {}/login 401", way.repeat(10_000))),
+                Some(Outcome::Failure),
+                "{way}"
+            );
         }
     }
 

@@ -205,6 +205,36 @@ fn logins_in_access_logs() {
 }
 
 #[test]
+fn a_login_is_one_however_its_path_is_spelled() {
+    for path in [
+        "/%6cogin",
+        "/%256Cogin",
+        "/l%6Fgin/",
+        "/login%20",
+        "/login%2f",
+        "/login%2F%2e",
+        "/login%00",
+        "/login/.",
+        "/login.",
+        "//login",
+        "/a/../login",
+        "/a%2f..%2flogin",
+        "/x%3f/../login",
+        "/x/././././login",
+        "/x\\\\login",
+        "/LoGin",
+        "/login;jsessionid=1",
+        "/login%3bjsessionid=1",
+        "/login?next=%2F",
+        "http://shop.example/%6cogin",
+    ] {
+        let line =
+            format!(r#"203.0.113.7 - - [24/Nov/2026:10:00:00 +0000] "POST {path} HTTP/1.1" 401 5 "-" "x""#);
+        check("combined", &line, "event.category=authentication\nevent.action=authn_login_fail");
+    }
+}
+
+#[test]
 fn forwarded_clients() {
     let settings = r#"proxies = ["10.0.0.0/8"]"#;
     let line = r#"10.0.0.1 - - [24/Nov/2026:10:00:00 +0000] "GET / HTTP/1.1" 200 5 "-" "x" "1.1.1.1, 203.0.113.7, 10.0.0.9""#;
