@@ -6,20 +6,26 @@
 //! User names may hold blanks and brackets, so the anchor is `[time] "`: a quote inside a field is always escaped.
 
 use std::borrow::Cow;
+use std::net::IpAddr;
 
 use memchr::{memchr, memchr2, memmem};
 
-use super::Undecodable;
 use super::access::{Peer, Record, Request, some, status};
 use super::client;
 use super::time::{CLF_LENGTH, Clock};
+use super::{FirstAddress, Settings, Undecodable};
 use crate::event::Timestamp;
 
 #[inline]
-pub(super) fn read<'a>(line: &'a str, clock: &mut Clock, record: &mut Record<'a>) -> Result<(), Undecodable> {
+pub(super) fn read<'a>(
+    line: &'a str,
+    settings: &Settings,
+    clock: &mut Clock,
+    record: &mut Record<'a>,
+) -> Result<(), Undecodable> {
     let bytes = line.as_bytes();
     let Anchor { open, at, quote } = anchor(line, clock)?;
-    let head = head(line, open)?;
+    let head = head(line, open, settings)?;
 
     let request = quoted(line, quote, true).ok_or(Undecodable::Truncated(bytes.len()))?;
     record.at = Some(at);
@@ -139,7 +145,7 @@ struct Head<'a> {
 }
 
 #[inline]
-fn head(line: &str, open: usize) -> Result<Head<'_>, Undecodable> {
+fn head<'a>(line: &'a str, open: usize, settings: &Settings) -> Result<Head<'a>, Undecodable> {
     let text = &line[..open];
     let Some(text) = text.strip_suffix(' ') else { return Err(Undecodable::NotCombined(open)) };
     let (first, rest) = match memchr(b' ', text.as_bytes()) {
@@ -147,8 +153,33 @@ fn head(line: &str, open: usize) -> Result<Head<'_>, Undecodable> {
         None => (text, ""),
     };
     match client::address(first) {
-        Some(found) => Ok(Head { peer: Some(Peer::of(found)), user: user(rest), ..Head::default() }),
+        Some(found) if matches!(rest.as_bytes().first(), Some(b'-') | None) => {
+            Ok(Head { peer: Some(Peer::of(found)), user: user(rest), ..Head::default() })
+        }
+        Some(found) => Ok(two_addresses(found, rest, settings)),
         None => unusual_head(text, open),
+    }
+}
+
+/// `203.0.113.9 192.0.2.7 - ann`: an address where the `-` of the second column is expected.
+#[cold]
+fn two_addresses<'a>(first: (&'a str, IpAddr), rest: &'a str, settings: &Settings) -> Head<'a> {
+    let second = rest.split_once(' ').filter(|(_, after)| after.starts_with("- "));
+    let second = second.and_then(|(text, after)| Some((client::address_with_port(text)?, after)));
+    let Some((second, after)) = second else {
+        return Head { peer: Some(Peer::of(first)), user: user(rest), ..Head::default() };
+    };
+    let user = user(after);
+    match settings.first_address {
+        FirstAddress::Host => {
+            Head { peer: Some(Peer::of(second)), domain: Some(first.0), user, ..Head::default() }
+        }
+        FirstAddress::Client => Head {
+            peer: Some(Peer::of(first)),
+            forwarded: Some(Cow::Borrowed(second.0)),
+            user,
+            ..Head::default()
+        },
     }
 }
 
@@ -157,7 +188,11 @@ fn head(line: &str, open: usize) -> Result<Head<'_>, Undecodable> {
 fn user(text: &str) -> Option<&str> {
     match text {
         "- -" => None,
-        _ => some(text.split_once(' ')?.1.trim()).filter(|user| *user != "\"\""),
+        _ => {
+            let user = text.split_once(' ')?.1.trim();
+            // A column more in front, with nothing in it.
+            some(user.strip_prefix("- ").unwrap_or(user)).filter(|user| *user != "\"\"")
+        }
     }
 }
 

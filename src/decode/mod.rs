@@ -52,8 +52,25 @@ pub struct Settings {
     pub logins: login::Patterns,
     /// Proxies whose `X-Forwarded-For` and `Forwarded` are believed.
     pub proxies: client::TrustedProxies,
+    /// What the first of two addresses at the beginning of a combined line is: `host` unless set, or `client`.
+    pub first_address: FirstAddress,
     /// Zone of times that are logged without one, such as `Europe/Berlin`; UTC unless set.
     pub zone: time::Zone,
+}
+
+/// Which column an address is that stands before another one, as in `203.0.113.9 192.0.2.7 - ann [...`.
+///
+/// The column that is not the peer is written by whoever sends the request, so a log that is read the wrong way round
+/// lets them choose whom they seem to be. The peer next to `- user` is the commoner by far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FirstAddress {
+    /// The host that was asked for, or what was forwarded, and then the peer: Apache's `%v %h %l %u`, `%v:%p %h %l %u`
+    /// and `%{X-Forwarded-For}i %h %l %u`, nginx's `$host $remote_addr - $remote_user`.
+    #[default]
+    Host,
+    /// The peer, and then what was forwarded: `$remote_addr $http_x_forwarded_for - $remote_user`.
+    Client,
 }
 
 fn class<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Class>, D::Error> {
@@ -179,7 +196,7 @@ impl Decoder {
         match &self.format {
             Format::Combined => {
                 let mut record = access::Record::default();
-                combined::read(line, &mut self.clock, &mut record)?;
+                combined::read(line, &self.settings, &mut self.clock, &mut record)?;
                 record.fill(&self.settings, event);
             }
             Format::Json => {

@@ -166,6 +166,32 @@ fn combined_in_the_wild() {
 }
 
 #[test]
+fn the_client_is_the_address_next_to_the_user() {
+    let line = |head: &str| format!(r#"{head} [24/Nov/2026:10:00:00 +0000] "GET / HTTP/1.1" 200 5 "-" "x""#);
+    for (head, expected) in [
+        ("203.0.113.9 192.0.2.7 - ann", "client=192.0.2.7\nurl.domain=203.0.113.9\nuser.name=ann"),
+        ("203.0.113.9 192.0.2.7 - -", "client=192.0.2.7\nurl.domain=203.0.113.9\nuser.name="),
+        ("203.0.113.9:443 192.0.2.7 - -", "client=192.0.2.7\nurl.domain=203.0.113.9"),
+        ("[2001:db8::9]:443 2001:db8::7 - -", "client=2001:db8::7\nurl.domain=[2001:db8::9]"),
+        ("[2001:db8::9] 2001:db8::7 - -", "client=2001:db8::7\nurl.domain=[2001:db8::9]"),
+        ("2001:db8::9 ::ffff:192.0.2.7 - -", "client=192.0.2.7\nurl.domain=2001:db8::9"),
+        // No second address, or none that a server put there.
+        ("192.0.2.7 - 203.0.113.9", "client=192.0.2.7\nurl.domain=\nuser.name=203.0.113.9"),
+        ("192.0.2.7 203.0.113.9 ann", "client=192.0.2.7\nurl.domain=\nuser.name=ann"),
+        ("192.0.2.7 ident ann", "client=192.0.2.7\nurl.domain=\nuser.name=ann"),
+        ("192.0.2.7 - - -", "client=192.0.2.7\nuser.name="),
+        ("192.0.2.7 - - ann", "client=192.0.2.7\nuser.name=ann"),
+    ] {
+        check("combined", &line(head), expected);
+    }
+    let client = r#"first_address = "client""#;
+    check_with("combined", client, &[&line("192.0.2.7 203.0.113.9 - ann")], "client=192.0.2.7\nurl.domain=");
+    let behind_proxies = "first_address = \"client\"\nproxies = [\"192.0.2.7\"]";
+    check_with("combined", behind_proxies, &[&line("192.0.2.7 203.0.113.9 - ann")], "client=203.0.113.9");
+    check_with("combined", client, &[&line("203.0.113.9:443 192.0.2.7 - -")], "client=192.0.2.7");
+}
+
+#[test]
 fn logins_in_access_logs() {
     for (user, request, status, expected) in [
         (
