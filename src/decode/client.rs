@@ -48,14 +48,15 @@ impl TrustedProxies {
 
     /// The first hop, from the right, that is not a trusted proxy: its text in `forwarded` and its address.
     ///
-    /// `None` when the peer itself is not trusted or nothing readable was forwarded: the peer is the client.
-    /// Anything that is not an address stops the walk, and the last good hop is the client.
+    /// `None` when the peer itself is not trusted or the last hop is not readable: the peer is the client. Anything
+    /// else that is not an address (`unknown`, `_hidden`, `-`, junk) stops the walk too, and the trusted proxy that
+    /// wrote it down is the client: what is left of it may have been made up by whoever sent the request.
     pub(super) fn forwarded<'t>(&self, peer: IpAddr, forwarded: &'t str) -> Option<(&'t str, IpAddr)> {
         if !self.contains(peer) {
             return None;
         }
         let mut client = None;
-        for hop in forwarded.rsplit(',') {
+        for hop in hops_from_the_right(forwarded) {
             let Some((text, address)) = hop_address(hop) else { break };
             client = Some((text, address));
             if !self.contains(address) {
@@ -82,17 +83,16 @@ fn unquote(text: &str) -> &str {
     text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(text)
 }
 
-/// Whether `text` is a list of addresses: the shape of a logged `X-Forwarded-For`, or a `Forwarded`.
+/// The elements of a list; empty ones say nothing, as in every list of HTTP.
+fn hops_from_the_right(list: &str) -> impl Iterator<Item = &str> {
+    list.rsplit(',').map(str::trim).filter(|hop| !hop.is_empty())
+}
+
+/// Whether `text` is the list of who forwarded a request: its last element, which a proxy wrote, is an address.
+///
+/// What stands before that is anybody's, and no reason to look elsewhere.
 pub(super) fn is_forwarding_list(text: &str) -> bool {
-    let plausible = text
-        .as_bytes()
-        .first()
-        .is_some_and(|byte| byte.is_ascii_hexdigit() || matches!(byte, b'[' | b':' | b'F'));
-    let mut elements = text.split(',').map(str::trim).peekable();
-    plausible
-        && elements.peek().is_some_and(|first| hop_address(first).is_some() || *first == "unknown")
-        && elements
-            .all(|element| hop_address(element).is_some() || element == "unknown" || element.contains("for="))
+    hops_from_the_right(text).next().is_some_and(|last| hop_address(last).is_some())
 }
 
 /// An address as logged, and parsed. `::ffff:192.0.2.1` is `192.0.2.1`; a zone (`%eth0`) is no part of it.
@@ -186,6 +186,11 @@ mod tests {
             ("10.0.0.1", "1.1.1.1, 203.0.113.7, 10.9.9.9", Some("203.0.113.7")),
             ("10.0.0.1", "10.1.1.1, 10.2.2.2", Some("10.1.1.1")),
             ("10.0.0.1", "1.1.1.1, junk, 10.2.2.2", Some("10.2.2.2")),
+            ("10.0.0.1", "unknown, 203.0.113.7", Some("203.0.113.7")),
+            ("10.0.0.1", "1.1.1.1, unknown", None),
+            ("10.0.0.1", "1.1.1.1, -, 10.2.2.2", Some("10.2.2.2")),
+            ("10.0.0.1", "1.1.1.1, 203.0.113.7, , 10.2.2.2,", Some("203.0.113.7")),
+            ("10.0.0.1", "[2001:db8::7], 10.2.2.2:80", Some("2001:db8::7")),
             ("10.0.0.1", "junk", None),
             ("10.0.0.1", "", None),
             ("192.0.2.1", "203.0.113.7", None),
@@ -243,7 +248,14 @@ mod tests {
         for (text, expected) in [
             ("203.0.113.7, 10.0.0.1", true),
             ("2001:db8::1", true),
-            ("unknown, 10.0.0.1", false),
+            ("unknown, 10.0.0.1", true),
+            ("_hidden, 203.0.113.7:99, 10.0.0.1", true),
+            ("<script>, [2001:db8::1]", true),
+            ("for=_hidden, for=192.0.2.43;proto=https", true),
+            ("203.0.113.7, unknown", false),
+            ("unknown", false),
+            ("_hidden", false),
+            (",", false),
             ("shop.example", false),
             ("-", false),
             ("", false),

@@ -116,7 +116,10 @@ fn captures<'a>(text: &'a str, record: &mut Record<'a>) {
     };
     for value in inner.split('|').filter_map(some) {
         if client::is_forwarding_list(value) {
-            record.forwarded.get_or_insert(Cow::Borrowed(value));
+            // Of two the first is a Host that is an address: what was forwarded is captured behind it.
+            if let Some(Cow::Borrowed(host)) = record.forwarded.replace(Cow::Borrowed(value)) {
+                record.domain.get_or_insert(super::target::without_port(host));
+            }
         } else if value.starts_with("http://") || value.starts_with("https://") {
             record.referrer.get_or_insert(plain(value));
         } else if is_host(value) {

@@ -272,6 +272,27 @@ fn forwarded_clients() {
     check_with("json", settings, &[&line], "client=203.0.113.9\nsource.ip=203.0.113.9");
     let line = HAPROXY.replace("203.0.113.7", "10.0.0.1");
     check_with("haproxy", settings, &[&line], "client=198.51.100.9");
+    let line = line.replace("{shop.example|", "{192.0.2.99|");
+    check_with("haproxy", settings, &[&line], "client=198.51.100.9\nurl.domain=192.0.2.99");
+}
+
+#[test]
+fn junk_in_a_forwarding_header_does_not_make_the_proxy_the_client() {
+    let settings = r#"proxies = ["10.0.0.0/8"]"#;
+    for (header, client) in [
+        ("unknown, 203.0.113.7", "203.0.113.7"),
+        ("_hidden, 203.0.113.7, 10.0.0.9", "203.0.113.7"),
+        ("1.1.1.1, <x>, 203.0.113.7:4711", "203.0.113.7"),
+        ("-, [2001:db8::7]:99, 10.0.0.9", "2001:db8::7"),
+        (r"\x22, 203.0.113.7", "203.0.113.7"),
+        ("1.1.1.1, unknown, 10.0.0.9", "10.0.0.9"),
+        ("1.1.1.1, unknown", "10.0.0.1"),
+        ("-", "10.0.0.1"),
+    ] {
+        let line =
+            format!(r#"10.0.0.1 - - [24/Nov/2026:10:00:00 +0000] "GET / HTTP/1.1" 200 5 "-" "x" "{header}""#);
+        check_with("combined", settings, &[&line], &format!("client={client}"));
+    }
 }
 
 #[test]
