@@ -323,6 +323,19 @@ impl<'a> Value<'a> {
         }
     }
 
+    /// The same value, owning its text.
+    fn to_owned<'b>(&self) -> Value<'b> {
+        match self {
+            Value::Missing => Value::Missing,
+            Value::Null => Value::Null,
+            Value::Bool(value) => Value::Bool(*value),
+            Value::Int(value) => Value::Int(*value),
+            Value::Float(value) => Value::Float(*value),
+            Value::Text(text) => Value::Text(Cow::Owned(text.clone().into_owned())),
+            Value::List(values) => Value::List(values.iter().map(Value::to_owned).collect()),
+        }
+    }
+
     /// Makes it [`Value::Missing`].
     ///
     /// Most values own nothing, and for those this is one store: the drop of an assignment is what costs.
@@ -385,6 +398,18 @@ impl<'a> Event<'a> {
         self.at = None;
         self.class = Class::Any;
         self.client = None;
+    }
+
+    /// Becomes what another event is, whose line does not live as long.
+    pub fn copy_from(&mut self, other: &Event<'_>) {
+        self.clear();
+        self.at = other.at;
+        self.class = other.class;
+        self.client = other.client;
+        self.unnamed.extend(other.unnamed.iter().map(Value::to_owned));
+        for (id, value) in other.fields() {
+            self.set(id, value.to_owned());
+        }
     }
 
     /// Sets a field, replacing what it was. `Value::Missing` removes it.
@@ -480,6 +505,23 @@ mod tests {
         event.clear();
         assert_eq!(event.get(field::STATUS_CODE), &Value::Missing);
         assert_eq!(event.fields().count(), 0);
+    }
+
+    #[test]
+    fn a_copy_says_the_same() {
+        let schema = Schema::new();
+        let mut event = Event::new(&schema);
+        event.at = Some(Timestamp::from_seconds(7));
+        event.class = Class::Proxy;
+        event.client = Some(IpAddr::from([192, 0, 2, 1]));
+        event.unnamed.push(Value::List(vec![Value::text("a"), Value::Null, Value::Bool(true)]));
+        event.set(field::STATUS_CODE, Value::Int(404));
+        event.set(field::USER_NAME, Value::text("jo"));
+        event.set(field::DURATION_SECONDS, Value::Float(0.5));
+        let mut copy = Event::new(&schema);
+        copy.set(field::MESSAGE, Value::text("to be gone"));
+        copy.copy_from(&event);
+        assert_eq!(format!("{copy:?}"), format!("{event:?}"));
     }
 
     #[test]

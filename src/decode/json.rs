@@ -6,17 +6,21 @@
 //! `application`.
 
 use std::borrow::Cow;
-use std::fmt;
-
-use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
 use super::json_names::{ROLES, Role, roles};
+use super::json_reader::{Reader, Stop, Token};
 use super::time::Clock;
-use super::{Settings, Undecodable, application, json_access};
+use super::{Decoded, Settings, Undecodable, application, json_access};
 use crate::event::{Class, Event, FieldId, Schema, Timestamp, Value, field};
 
 /// Longest name that is looked up: attackers nest deep, and looking up is not free.
 const NAME_LIMIT: usize = 256;
+
+/// How deep objects and lists are read. What is deeper is passed over; no log has a name of so many parts.
+const DEPTH_LIMIT: usize = 64;
+
+/// Longest header of syslog or of a container's runtime before an object.
+const HEADER_LIMIT: usize = 200;
 
 /// What decoding a line needs.
 pub(super) struct Context<'c> {
@@ -30,21 +34,17 @@ pub(super) fn decode<'a>(
     line: &'a str,
     context: Context<'_>,
     event: &mut Event<'a>,
-) -> Result<(), Undecodable> {
+) -> Result<Decoded, Undecodable> {
     let Context { schema, settings, clock, path } = context;
     path.clear();
     let mut found = Found::default();
-    let line = body(line);
+    let object = body(line);
     let mut sink = Sink { schema, path, event, found: &mut found, lists: Vec::new() };
-    match parse(line, &mut sink) {
-        Ok(()) => sink.finish(),
-        Err(error) => {
-            // nginx without `escape=json` writes `\x22` for a quote.
-            let repaired = repair(line).ok_or_else(|| error_of(&error, line))?;
-            return decode_copy(&repaired, Context { schema, settings, clock, path }, event)
-                .map_err(|_| error_of(&error, line));
-        }
-    }
+    parse(object, &mut sink).map_err(|stop| match stop {
+        Stop::End => Undecodable::Truncated(line.len()),
+        Stop::Broken(at) => Undecodable::NotJson(line.len() - object.len() + at),
+    })?;
+    sink.finish();
     if let Some((_, address)) = event.text(field::SOURCE_IP).and_then(super::client::address_with_port) {
         event.client = Some(address);
     }
@@ -61,83 +61,28 @@ pub(super) fn decode<'a>(
         event.at = time.unwrap_or_default();
         event.class = settings.class.unwrap_or(Class::Any);
     }
-    Ok(())
+    Ok(Decoded::Event)
 }
 
-/// The line without what stands before the object: a syslog header, or that of a container's runtime.
+/// The line without what stands before the object: a syslog header.
 fn body(line: &str) -> &str {
-    if line.starts_with('{') || !line.ends_with('}') {
+    if line.starts_with('{') {
         return line;
     }
-    match line.find('{') {
-        Some(at) if at <= 200 && !line[..at].contains(['"', '[']) => &line[at..],
+    let header = &line.as_bytes()[..line.len().min(HEADER_LIMIT)];
+    match memchr::memchr2(b'{', b'"', header) {
+        Some(at) if header[at] == b'{' && header[0] != b'[' => &line[at..],
         _ => line,
     }
 }
 
-fn parse<'a>(line: &'a str, sink: &mut Sink<'_, 'a>) -> Result<(), serde_json::Error> {
-    if !line.trim_start().starts_with('{') {
-        return Err(serde_json::Error::custom("not an object"));
+fn parse<'a>(object: &'a str, sink: &mut Sink<'_, 'a>) -> Result<(), Stop> {
+    let mut walk = Walk { reader: Reader::new(object), sink };
+    if !walk.reader.take(b'{') {
+        return Err(Stop::Broken(0));
     }
-    let mut deserializer = serde_json::Deserializer::from_str(line);
-    Node { sink }.deserialize(&mut deserializer)?;
-    deserializer.end()
-}
-
-fn error_of(error: &serde_json::Error, line: &str) -> Undecodable {
-    let at = error.column().saturating_sub(1).min(line.len());
-    if error.is_eof() { Undecodable::Truncated(line.len()) } else { Undecodable::NotJson(at) }
-}
-
-/// The line with `\x22` as `\u0022`, if it has any.
-fn repair(line: &str) -> Option<String> {
-    let mut repaired = String::with_capacity(line.len() + 16);
-    let mut rest = line;
-    let mut changed = false;
-    while let Some(at) = rest.find('\\') {
-        let (plain, escape) = rest.split_at(at);
-        repaired.push_str(plain);
-        let length = if escape.starts_with("\\x") {
-            repaired.push_str("\\u00");
-            changed = true;
-            2
-        } else {
-            let length = 1 + escape[1..].chars().next().map_or(0, char::len_utf8);
-            repaired.push_str(&escape[..length]);
-            length
-        };
-        rest = &escape[length..];
-    }
-    repaired.push_str(rest);
-    changed.then_some(repaired)
-}
-
-/// Decodes a text that does not live as long as the event: everything is copied.
-fn decode_copy(text: &str, context: Context<'_>, event: &mut Event<'_>) -> Result<(), Undecodable> {
-    let schema = context.schema;
-    event.clear();
-    let mut copy = Event::new(schema);
-    decode(text, context, &mut copy)?;
-    event.at = copy.at;
-    event.class = copy.class;
-    event.client = copy.client;
-    event.unnamed.extend(copy.unnamed.iter().map(copied));
-    for (id, value) in copy.fields() {
-        event.set(id, copied(value));
-    }
-    Ok(())
-}
-
-fn copied<'a>(value: &Value<'_>) -> Value<'a> {
-    match value {
-        Value::Missing => Value::Missing,
-        Value::Null => Value::Null,
-        Value::Bool(value) => Value::Bool(*value),
-        Value::Int(value) => Value::Int(*value),
-        Value::Float(value) => Value::Float(*value),
-        Value::Text(text) => Value::Text(Cow::Owned(text.clone().into_owned())),
-        Value::List(values) => Value::List(values.iter().map(copied).collect()),
-    }
+    walk.members(1, false)?;
+    if walk.reader.peek().is_some() { Err(walk.reader.stop()) } else { Ok(()) }
 }
 
 /// Values by the role that their names give them.
@@ -239,6 +184,14 @@ struct Sink<'s, 'a> {
 }
 
 impl<'a> Sink<'_, 'a> {
+    /// Adds a key to the path.
+    fn enter(&mut self, key: &str) {
+        if !self.path.is_empty() {
+            self.path.push('.');
+        }
+        self.path.push_str(key);
+    }
+
     fn put(&mut self, value: Value<'a>) {
         self.found.offer(self.path, &value);
         match self.find() {
@@ -269,183 +222,69 @@ impl<'a> Sink<'_, 'a> {
     }
 }
 
-/// A value at the current path.
-struct Node<'n, 's, 'a> {
-    sink: &'n mut Sink<'s, 'a>,
+/// Goes through an object and hands every value to the sink.
+struct Walk<'w, 's, 'a> {
+    reader: Reader<'a>,
+    sink: &'w mut Sink<'s, 'a>,
 }
 
-impl<'a> DeserializeSeed<'a> for Node<'_, '_, 'a> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'a>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl<'a> Visitor<'a> for Node<'_, '_, 'a> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a JSON value")
-    }
-
-    fn visit_map<M: MapAccess<'a>>(self, mut map: M) -> Result<(), M::Error> {
-        let length = self.sink.path.len();
-        while map.next_key_seed(Key { path: self.sink.path })?.is_some() {
-            map.next_value_seed(Node { sink: &mut *self.sink })?;
+impl<'a> Walk<'_, '_, 'a> {
+    /// The members of an object that has been opened. Those of an object in a list come on top of each other.
+    fn members(&mut self, depth: usize, in_list: bool) -> Result<(), Stop> {
+        while !self.reader.take(b'}') {
+            let key = self.reader.key()?;
+            let length = self.sink.path.len();
+            self.sink.enter(&key);
+            self.member(depth, in_list)?;
             self.sink.path.truncate(length);
+            if !self.reader.take(b',') {
+                return self.reader.expect(b'}');
+            }
         }
         Ok(())
     }
 
-    fn visit_seq<S: SeqAccess<'a>>(self, mut seq: S) -> Result<(), S::Error> {
+    fn member(&mut self, depth: usize, in_list: bool) -> Result<(), Stop> {
+        let value = match self.reader.token()? {
+            Token::Value(value) => value,
+            Token::Object | Token::List if depth >= DEPTH_LIMIT => return self.reader.skip(),
+            Token::Object => return self.members(depth + 1, in_list),
+            Token::List => match self.elements(depth + 1)? {
+                (values, true) if values.is_empty() && !in_list => return Ok(()),
+                (values, _) => Value::List(values),
+            },
+            Token::Odd => return Ok(()),
+            Token::Start(_) => return Err(Stop::End),
+        };
+        if in_list {
+            self.sink.put_more(value);
+        } else {
+            self.sink.put(value);
+        }
+        Ok(())
+    }
+
+    /// The elements of a list that has been opened, without its objects, and whether it has any of those.
+    fn elements(&mut self, depth: usize) -> Result<(Vec<Value<'a>>, bool), Stop> {
         let mut values = Vec::new();
         let mut had_objects = false;
-        while let Some(item) = seq.next_element_seed(Item { sink: &mut *self.sink })? {
-            match item {
-                Some(value) => values.push(value),
-                None => had_objects = true,
+        while !self.reader.take(b']') {
+            match self.reader.token()? {
+                Token::Value(value) => values.push(value),
+                Token::Object | Token::List if depth >= DEPTH_LIMIT => self.reader.skip()?,
+                Token::Object => {
+                    had_objects = true;
+                    self.members(depth + 1, true)?;
+                }
+                Token::List => values.push(Value::List(self.elements(depth + 1)?.0)),
+                Token::Odd => {}
+                Token::Start(_) => return Err(Stop::End),
+            }
+            if !self.reader.take(b',') {
+                self.reader.expect(b']')?;
+                break;
             }
         }
-        if !values.is_empty() || !had_objects {
-            self.sink.put(Value::List(values));
-        }
-        Ok(())
-    }
-
-    fn visit_borrowed_str<E>(self, text: &'a str) -> Result<(), E> {
-        self.sink.put(Value::text(text));
-        Ok(())
-    }
-
-    fn visit_str<E>(self, text: &str) -> Result<(), E> {
-        self.sink.put(Value::Text(Cow::Owned(text.to_owned())));
-        Ok(())
-    }
-
-    fn visit_bool<E>(self, value: bool) -> Result<(), E> {
-        self.sink.put(Value::Bool(value));
-        Ok(())
-    }
-
-    fn visit_i64<E>(self, value: i64) -> Result<(), E> {
-        self.sink.put(Value::Int(value));
-        Ok(())
-    }
-
-    fn visit_u64<E>(self, value: u64) -> Result<(), E> {
-        self.sink.put(whole(value));
-        Ok(())
-    }
-
-    fn visit_f64<E>(self, value: f64) -> Result<(), E> {
-        self.sink.put(Value::Float(value));
-        Ok(())
-    }
-
-    fn visit_unit<E>(self) -> Result<(), E> {
-        self.sink.put(Value::Null);
-        Ok(())
-    }
-}
-
-fn whole<'a>(value: u64) -> Value<'a> {
-    i64::try_from(value).map_or(Value::Float(value as f64), Value::Int)
-}
-
-/// Appends a key to the path.
-struct Key<'p> {
-    path: &'p mut String,
-}
-
-impl<'a> DeserializeSeed<'a> for Key<'_> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'a>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_str(self)
-    }
-}
-
-impl<'a> Visitor<'a> for Key<'_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a key")
-    }
-
-    fn visit_str<E>(self, key: &str) -> Result<(), E> {
-        if !self.path.is_empty() {
-            self.path.push('.');
-        }
-        self.path.push_str(key);
-        Ok(())
-    }
-}
-
-/// An element of a list: its value, or `None` for an object, whose values go to the sink.
-struct Item<'n, 's, 'a> {
-    sink: &'n mut Sink<'s, 'a>,
-}
-
-impl<'a> DeserializeSeed<'a> for Item<'_, '_, 'a> {
-    type Value = Option<Value<'a>>;
-
-    fn deserialize<D: Deserializer<'a>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl<'a> Visitor<'a> for Item<'_, '_, 'a> {
-    type Value = Option<Value<'a>>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a JSON value")
-    }
-
-    fn visit_map<M: MapAccess<'a>>(self, mut map: M) -> Result<Self::Value, M::Error> {
-        let length = self.sink.path.len();
-        while map.next_key_seed(Key { path: self.sink.path })?.is_some() {
-            if let Some(value) = map.next_value_seed(Item { sink: &mut *self.sink })? {
-                self.sink.put_more(value);
-            }
-            self.sink.path.truncate(length);
-        }
-        Ok(None)
-    }
-
-    fn visit_seq<S: SeqAccess<'a>>(self, mut seq: S) -> Result<Self::Value, S::Error> {
-        let mut values = Vec::new();
-        while let Some(item) = seq.next_element_seed(Item { sink: &mut *self.sink })? {
-            values.extend(item);
-        }
-        Ok(Some(Value::List(values)))
-    }
-
-    fn visit_borrowed_str<E>(self, text: &'a str) -> Result<Self::Value, E> {
-        Ok(Some(Value::text(text)))
-    }
-
-    fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
-        Ok(Some(Value::Text(Cow::Owned(text.to_owned()))))
-    }
-
-    fn visit_bool<E>(self, value: bool) -> Result<Self::Value, E> {
-        Ok(Some(Value::Bool(value)))
-    }
-
-    fn visit_i64<E>(self, value: i64) -> Result<Self::Value, E> {
-        Ok(Some(Value::Int(value)))
-    }
-
-    fn visit_u64<E>(self, value: u64) -> Result<Self::Value, E> {
-        Ok(Some(whole(value)))
-    }
-
-    fn visit_f64<E>(self, value: f64) -> Result<Self::Value, E> {
-        Ok(Some(Value::Float(value)))
-    }
-
-    fn visit_unit<E>(self) -> Result<Self::Value, E> {
-        Ok(Some(Value::Null))
+        Ok((values, had_objects))
     }
 }

@@ -391,6 +391,11 @@ impl Patterns {
 
 /// The names on the way to what a path names, whatever else is written between them.
 fn segments(path: &str) -> Segments<'_> {
+    // No early exit: this way it is a vector comparison.
+    let is_plain = !path.bytes().fold(false, |odd, byte| odd | matches!(byte, b';' | b'.' | b' '));
+    if is_plain {
+        return path.split('/').filter(|segment| !segment.is_empty()).collect();
+    }
     let mut segments = Segments::new();
     for segment in path.split('/') {
         let name = segment.split_once(';').map_or(segment, |(name, _parameters)| name);

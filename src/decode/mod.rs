@@ -16,6 +16,7 @@ mod haproxy;
 mod json;
 mod json_access;
 mod json_names;
+mod json_reader;
 pub mod login;
 #[cfg(test)]
 mod speed;
@@ -206,7 +207,7 @@ impl Decoder {
                     clock: &mut self.clock,
                     path: &mut self.path,
                 };
-                json::decode(line, context, event)?;
+                return json::decode(line, context, event);
             }
             Format::Haproxy => haproxy::read(line, &mut self.clock)?.fill(&self.settings, event),
             Format::Alb => alb::read(line, &self.clock)?.fill(&self.settings, event),

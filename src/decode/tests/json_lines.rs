@@ -113,6 +113,42 @@ fn json_access_logs() {
 }
 
 #[test]
+fn an_odd_value_is_lost_alone() {
+    let line = |member: &str| {
+        format!(
+            r#"{{"time":"2026-11-24T10:00:00Z",{member},"remote_addr":"203.0.113.7","request":"POST /login HTTP/1.1","status":401}}"#
+        )
+    };
+    let deep = format!("\"x\":{}{}", "[".repeat(1_000), "]".repeat(1_000));
+    let deeper = format!("{}1{}", "{\"a\":[".repeat(500), "]}".repeat(500));
+    for member in [
+        r#""http_user_agent":"\ud800""#,
+        r#""http_user_agent":"a\udc00\u0000\q""#,
+        r#""request_time":1e999"#,
+        r#""request_time":NaN,"body_bytes_sent":-Infinity"#,
+        r#""body_bytes_sent":-,"upstream_response_time": ,"x":None"#,
+        r#""status":200,"remote_addr":"192.0.2.99","status":null"#,
+        "\"http_user_agent\":\"\u{fffd}\t\u{1}\"",
+        &deep,
+        &format!("\"x\":{deeper}"),
+    ] {
+        check(
+            "json",
+            &line(member),
+            "at=2026-11-24T10:00:00Z
+             client=203.0.113.7
+             event.action=authn_login_fail
+             http.response.status_code=401
+             http.response.body.bytes=
+             event.duration_seconds=",
+        );
+    }
+    check("json", &line(r#""http_user_agent":"a\ud800b""#), "user_agent.original=a\u{fffd}b");
+    check("json", &line(r#""http_user_agent":"\xd0\x90\x22""#), "user_agent.original=А\"");
+    check("json", &format!("Nov 24 10:00:00 web1 app[17]: {}", line("\"a\":1")), "client=203.0.113.7");
+}
+
+#[test]
 fn json_by_name_is_taken_as_it_is() {
     let found = fields("json", "", &[r#"{"cs-method":"GET","cs-uri-query":"/x?y"}"#]).unwrap();
     let names: Vec<_> = found.iter().map(|(name, value)| format!("{name}={value}")).collect();
