@@ -159,6 +159,8 @@ well_known_fields! {
     ORGANIZATION_ID = "organization.id";
     /// The whole message, where the input has one.
     MESSAGE = "message";
+    /// `truncated` when the line was cut before its end, or a text in it is longer than what is read of one.
+    LOG_FLAGS = "log.flags";
 }
 
 /// Names of the Sigma taxonomy for the categories `webserver` and `proxy`, and spellings met in the wild.
@@ -336,6 +338,21 @@ impl<'a> Value<'a> {
         }
     }
 
+    fn shorten(&mut self, limit: usize) -> bool {
+        match self {
+            Value::Text(text) if text.len() > limit => {
+                let end = text.floor_char_boundary(limit);
+                match text {
+                    Cow::Borrowed(text) => *text = &text[..end],
+                    Cow::Owned(text) => text.truncate(end),
+                }
+                true
+            }
+            Value::List(values) => values.iter_mut().fold(false, |any, value| value.shorten(limit) | any),
+            _ => false,
+        }
+    }
+
     /// Makes it [`Value::Missing`].
     ///
     /// Most values own nothing, and for those this is one store: the drop of an assignment is what costs.
@@ -410,6 +427,16 @@ impl<'a> Event<'a> {
         for (id, value) in other.fields() {
             self.set(id, value.to_owned());
         }
+    }
+
+    /// Cuts every text to `limit` bytes, or to the end of the last character within; whether any was longer.
+    pub fn shorten(&mut self, limit: usize) -> bool {
+        let Self { values, present, unnamed, .. } = self;
+        let mut any = false;
+        for id in present.iter() {
+            any |= values.get_mut(id.index()).is_some_and(|value| value.shorten(limit));
+        }
+        unnamed.iter_mut().fold(any, |any, value| value.shorten(limit) | any)
     }
 
     /// Sets a field, replacing what it was. `Value::Missing` removes it.

@@ -225,7 +225,7 @@ fn first_time(
     let mut event = Event::new(schema);
     for line in sample.lines() {
         event.clear();
-        if decoder.decode(line, &mut event) == Ok(Decoded::Event) && event.at.is_some() {
+        if decoder.decode(line, &mut event).is_ok_and(Decoded::is_event) && event.at.is_some() {
             return event.at;
         }
     }
@@ -328,7 +328,7 @@ impl Input {
     }
 
     /// The next chunk: whole lines, but for the last line of the log. Of a line that is longer than a chunk, only the
-    /// start is given, which the decoder then refuses as too long.
+    /// start is given, of which the decoder reads what there is.
     fn next_chunk(&mut self, rest: &mut Vec<u8>, is_skipping: &mut bool) -> io::Result<Option<String>> {
         if let Some(error) = self.failure.take() {
             return Err(error);

@@ -202,8 +202,8 @@ impl Match {
             let number = index + 1;
             event.clear();
             match decoder.decode(line, &mut event) {
-                Ok(Decoded::Event) => {}
                 Ok(Decoded::Nothing) => continue,
+                Ok(_) => {}
                 Err(error) => {
                     eprintln!("watchbell: {}:{number}: {error}", self.file.display());
                     continue;

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use super::client;
 use super::login::{Login, Outcome};
 use super::target::{self, Parts};
-use super::{Settings, login};
+use super::{Decoded, Settings, login};
 use crate::event::{Class, Event, FieldId, Timestamp, Value, field};
 
 /// One request as logged. Text that is missing is `None`; `-` has been taken for missing already.
@@ -28,6 +28,8 @@ pub(super) struct Record<'a> {
     pub user_agent: Option<Cow<'a, str>>,
     pub seconds: Option<f64>,
     pub mime_type: Option<Cow<'a, str>>,
+    /// Whether the line ends before the record does.
+    pub is_cut: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -51,6 +53,8 @@ pub(super) enum Request<'a> {
     None,
     /// The request line as it came, HTTP or not.
     Line(Cow<'a, str>),
+    /// The start of a request line, in which the log's line was cut.
+    Start(Cow<'a, str>),
     /// Method, target and version, which the log has apart.
     Parts { method: Cow<'a, str>, target: Cow<'a, str>, version: Option<&'a str> },
     /// The log has the absolute URL where the client sent a path.
@@ -76,10 +80,15 @@ pub(super) fn status(text: &str) -> Result<Option<u16>, ()> {
     }
 }
 
+/// Whether a status was cut here.
+pub(super) fn is_start_of_status(text: &str) -> bool {
+    text.len() < 3 && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
 impl<'a> Record<'a> {
     /// Makes an event of the record.
     #[inline]
-    pub(super) fn fill(self, settings: &Settings, event: &mut Event<'a>) {
+    pub(super) fn fill(self, settings: &Settings, event: &mut Event<'a>) -> Decoded {
         event.at = self.at;
         event.class = settings.class.unwrap_or(Class::Webserver);
         if let Some(peer) = self.peer {
@@ -93,6 +102,10 @@ impl<'a> Record<'a> {
             Request::None => None,
             Request::Line(Cow::Borrowed(line)) => fill_line(settings, line, status, Event::set_text, event),
             Request::Line(Cow::Owned(line)) => fill_line(settings, &line, status, set_copy, event),
+            Request::Start(Cow::Borrowed(start)) => {
+                fill_start(settings, start, status, Event::set_text, event)
+            }
+            Request::Start(Cow::Owned(start)) => fill_start(settings, &start, status, set_copy, event),
             Request::Parts { method: Cow::Borrowed(method), target: Cow::Borrowed(target), version } => {
                 fill_request(settings, (method, target, version), status, Event::set_text, event)
             }
@@ -133,7 +146,18 @@ impl<'a> Record<'a> {
             event.set(field::DURATION_SECONDS, Value::Float(seconds));
         }
         set_cow(event, field::RESPONSE_MIME_TYPE, self.mime_type);
+        if self.is_cut {
+            flag_truncated(event);
+            return Decoded::Truncated;
+        }
+        Decoded::Event
     }
+}
+
+/// Says of an event that its line was cut.
+#[cold]
+pub(super) fn flag_truncated(event: &mut Event<'_>) {
+    event.set(field::LOG_FLAGS, Value::text("truncated"));
 }
 
 /// Sets a field to text, if there is any.
@@ -199,15 +223,70 @@ fn fill_line<'a, 't>(
     }
 }
 
+/// What there is of a request line that was cut.
+#[cold]
+fn fill_start<'a, 't>(
+    settings: &Settings,
+    start: &'t str,
+    status: u16,
+    put: impl Fn(&mut Event<'a>, FieldId, &'t str),
+    event: &mut Event<'a>,
+) -> Option<Login> {
+    match split_start(start) {
+        Some(request) => return fill_request(settings, request, status, put, event),
+        None if is_no_method(start) => {
+            put(event, field::URL_ORIGINAL, start);
+            event.set_text(field::EVENT_ACTION, "malformed_request");
+        }
+        None => {}
+    }
+    None
+}
+
+/// Whether the start of a request line is enough to tell what it is.
+pub(super) fn tells(start: &str) -> bool {
+    split_start(start).is_some() || is_no_method(start)
+}
+
+/// Whether a text goes on as no request of HTTP does.
+fn is_no_method(start: &str) -> bool {
+    let first = start.split(' ').next().unwrap_or_default();
+    first.len() > METHOD_LIMIT || !first.bytes().all(is_of_method)
+}
+
+/// Method, target and version of a request line that was cut: of a version there may be a part.
+fn split_start(start: &str) -> Option<(&str, &str, Option<&str>)> {
+    let (method, rest) = start.split_once(' ').filter(|(method, _)| !method.is_empty())?;
+    let is_target = method.bytes().all(|byte| byte.is_ascii_uppercase()) || rest.starts_with('/');
+    if rest.is_empty() || !is_target || is_no_method(method) {
+        return None;
+    }
+    match rest.rsplit_once(' ') {
+        Some((target, tail)) if !target.is_empty() && "HTTP/".starts_with(tail) => {
+            Some((method, target, None))
+        }
+        Some((target, tail)) if !target.is_empty() && tail.starts_with("HTTP/") => {
+            Some((method, target, tail.get(5..).filter(|version| version.len() == 3)))
+        }
+        _ => Some((method, rest, None)),
+    }
+}
+
+/// Longest method; WebDAV's longest has 17 letters.
+const METHOD_LIMIT: usize = 32;
+
+#[inline]
+fn is_of_method(byte: u8) -> bool {
+    byte.is_ascii_alphabetic() || matches!(byte, b'-' | b'_')
+}
+
 /// Method, target and version of a request line; `None` when it is not HTTP.
 #[inline]
 pub(super) fn split_request(line: &str) -> Option<(&str, &str, Option<&str>)> {
     let bytes = line.as_bytes();
     // Methods are short: no search for a blank that may be far away.
-    let length = bytes.iter().take(33).position(|byte| *byte == b' ')?;
-    if length == 0
-        || !bytes[..length].iter().all(|byte| byte.is_ascii_alphabetic() || matches!(byte, b'-' | b'_'))
-    {
+    let length = bytes.iter().take(METHOD_LIMIT + 1).position(|byte| *byte == b' ')?;
+    if length == 0 || !bytes[..length].iter().copied().all(is_of_method) {
         return None;
     }
     let (method, rest) = (&line[..length], &line[length + 1..]);
@@ -345,5 +424,30 @@ mod tests {
         ] {
             assert_eq!(split_request(line), expected, "{line}");
         }
+    }
+
+    #[test]
+    fn starts_of_request_lines() {
+        for (start, expected) in [
+            ("GET / HTTP/1.1", Some(("GET", "/", Some("1.1")))),
+            ("GET / HTTP/1.", Some(("GET", "/", None))),
+            ("GET / HTT", Some(("GET", "/", None))),
+            ("GET / ", Some(("GET", "/", None))),
+            ("GET /a b", Some(("GET", "/a b", None))),
+            ("GET /lo", Some(("GET", "/lo", None))),
+            ("get /lo", Some(("get", "/lo", None))),
+            ("CONNECT mail.exam", Some(("CONNECT", "mail.exam", None))),
+            ("GET http:", Some(("GET", "http:", None))),
+            ("GET ", None),
+            ("GE", None),
+            ("hello wor", None),
+            (" /x", None),
+            ("", None),
+        ] {
+            assert_eq!(split_start(start), expected, "{start}");
+            assert_eq!(tells(start), expected.is_some(), "{start}");
+        }
+        assert!(tells("\u{16}\u{3}"), "not HTTP, however it goes on");
+        assert!(tells(&"x".repeat(METHOD_LIMIT + 1)));
     }
 }

@@ -10,7 +10,7 @@ use std::net::IpAddr;
 
 use memchr::{memchr, memchr2, memmem};
 
-use super::access::{Peer, Record, Request, some, status};
+use super::access::{Peer, Record, Request, is_start_of_status, some, status, tells};
 use super::client;
 use super::time::{CLF_LENGTH, Clock};
 use super::{FirstAddress, Settings, Undecodable};
@@ -27,20 +27,25 @@ pub(super) fn read<'a>(
     let Anchor { open, at, quote } = anchor(line, clock)?;
     let head = head(line, open, settings)?;
 
-    let request = quoted(line, quote, true).ok_or(Undecodable::Truncated(bytes.len()))?;
+    let request = quoted(line, quote, true);
     record.at = Some(at);
     record.peer = head.peer;
     record.forwarded = head.forwarded;
     record.user = head.user.map(unescape);
     record.domain = head.domain;
+    let Some(request) = request else { return cut_request(&line[quote + 1..], line.len(), record) };
     if some(request).is_some() {
         record.request = Request::Line(unescape(request));
     }
 
     let start = quote + request.len() + 3;
-    let (code, start) = word(line, start).ok_or(Undecodable::Truncated(bytes.len()))?;
-    record.status = status(code).map_err(|()| Undecodable::BadStatus(start - code.len()))?;
-    let (size, start) = word(line, start + 1).ok_or(Undecodable::Truncated(bytes.len()))?;
+    let Some((code, start)) = word(line, start) else { return cut(record) };
+    record.status = match status(code) {
+        Ok(status) => status,
+        Err(()) if start == bytes.len() && is_start_of_status(code) => return cut(record),
+        Err(()) => return Err(Undecodable::BadStatus(start - code.len())),
+    };
+    let Some((size, start)) = word(line, start + 1) else { return cut(record) };
     record.response_bytes = Some(match size {
         "-" => 0,
         digits => digits.parse().map_err(|_| Undecodable::NotCombined(start - size.len()))?,
@@ -53,20 +58,44 @@ pub(super) fn read<'a>(
     if bytes.get(rest) != Some(&b'"') {
         return extras(line, rest, record);
     }
-    let truncated = Undecodable::Truncated(bytes.len());
-    let referrer = quoted(line, rest, false).ok_or(truncated)?;
+    let Some(referrer) = quoted(line, rest, false) else {
+        record.referrer = some(&line[rest + 1..]).map(unescape);
+        return cut(record);
+    };
     record.referrer = some(referrer).map(unescape);
     let agent = rest + referrer.len() + 3;
-    if bytes.get(agent) != Some(&b'"') {
-        return Err(if agent >= bytes.len() { truncated } else { Undecodable::NotCombined(agent) });
+    match bytes.get(agent) {
+        Some(b'"') => {}
+        Some(_) => return Err(Undecodable::NotCombined(agent)),
+        None => return cut(record),
     }
-    let user_agent = quoted(line, agent, false).ok_or(truncated)?;
+    let Some(user_agent) = quoted(line, agent, false) else {
+        record.user_agent = some(&line[agent + 1..]).map(unescape);
+        return cut(record);
+    };
     record.user_agent = some(user_agent).map(unescape);
     let rest = agent + user_agent.len() + 2;
     if rest < bytes.len() {
         extras(line, rest, record)?;
     }
     Ok(())
+}
+
+/// The line ends here: what there is, is the record.
+#[cold]
+fn cut(record: &mut Record<'_>) -> Result<(), Undecodable> {
+    record.is_cut = true;
+    Ok(())
+}
+
+#[cold]
+fn cut_request<'a>(start: &'a str, length: usize, record: &mut Record<'a>) -> Result<(), Undecodable> {
+    let start = unescape(start);
+    if !tells(&start) {
+        return Err(Undecodable::Truncated(length));
+    }
+    record.request = Request::Start(start);
+    cut(record)
 }
 
 /// Where the time stands and what it is, and where the request's quote is.
@@ -331,7 +360,7 @@ fn extras<'a>(line: &'a str, start: usize, record: &mut Record<'a>) -> Result<()
         match line.as_bytes()[at] {
             b' ' => at += 1,
             b'"' => {
-                let text = quoted(line, at, false).ok_or(Undecodable::Truncated(line.len()))?;
+                let Some(text) = quoted(line, at, false) else { return cut(record) };
                 at += text.len() + 2;
                 let text = unescape(text);
                 if client::is_forwarding_list(&text) {

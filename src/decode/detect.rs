@@ -25,9 +25,11 @@ pub(super) fn detect(sample: &str) -> Option<Format> {
         let mut read = 0;
         for line in sample.lines().take(LINES_LIMIT) {
             let mut event = Event::new(&schema);
-            if decoder.decode(line, &mut event) == Ok(Decoded::Event) {
-                read += 1;
-            }
+            read += match decoder.decode(line, &mut event) {
+                Ok(Decoded::Event) => 2,
+                Ok(Decoded::Truncated) => 1,
+                Ok(Decoded::Nothing) | Err(_) => 0,
+            };
         }
         if read > best.0 {
             best = (read, Some(format));

@@ -1,7 +1,7 @@
 //! HAProxy's HTTP log, alone or behind a syslog header.
 //!
 //! `client:port [accept date] frontend backend/server timers status bytes cookies flags connections queues
-//! {captures} "request"`. The request is last because it may be cut: a missing quote is no error.
+//! {captures} "request"`. The request is last because it may be cut, for which HAProxy itself has a limit.
 
 use std::borrow::Cow;
 
@@ -56,7 +56,12 @@ pub(super) fn read<'a>(line: &'a str, clock: &mut Clock) -> Result<Record<'a>, U
     let quote = memchr(b'"', rest.as_bytes()).ok_or(Undecodable::Truncated(line.len()))?;
     captures(&rest[..quote], &mut record);
     let request = &rest[quote + 1..];
-    let request = memrchr(b'"', request.as_bytes()).map_or(request, |end| &request[..end]);
+    let Some(end) = memrchr(b'"', request.as_bytes()) else {
+        record.is_cut = true;
+        record.request = Request::Start(plain(request));
+        return Ok(record);
+    };
+    let request = &request[..end];
     record.request = match request {
         // Bytes that were refused, which the log does not show; or none ever came.
         "<BADREQ>" if status == Some(400) && flags.text.starts_with("PR") => {

@@ -10,7 +10,7 @@ use std::borrow::Cow;
 use super::json_names::{ROLES, Role, roles};
 use super::json_reader::{Reader, Stop, Token};
 use super::time::Clock;
-use super::{Decoded, Settings, Undecodable, application, json_access};
+use super::{Decoded, Settings, Undecodable, access, application, json_access};
 use crate::event::{Class, Event, FieldId, Schema, Timestamp, Value, field};
 
 /// Longest name that is looked up: attackers nest deep, and looking up is not free.
@@ -40,11 +40,16 @@ pub(super) fn decode<'a>(
     let mut found = Found::default();
     let object = body(line);
     let mut sink = Sink { schema, path, event, found: &mut found, lists: Vec::new() };
-    parse(object, &mut sink).map_err(|stop| match stop {
-        Stop::End => Undecodable::Truncated(line.len()),
-        Stop::Broken(at) => Undecodable::NotJson(line.len() - object.len() + at),
-    })?;
+    let result = parse(object, &mut sink);
     sink.finish();
+    match result {
+        Ok(()) => {}
+        Err(Stop::Broken(at)) => return Err(Undecodable::NotJson(line.len() - object.len() + at)),
+        Err(Stop::End) if event.fields().next().is_none() && !found.is_any() => {
+            return Err(Undecodable::Truncated(line.len()));
+        }
+        Err(Stop::End) => found.is_cut = true,
+    }
     if let Some((_, address)) = event.text(field::SOURCE_IP).and_then(super::client::address_with_port) {
         event.client = Some(address);
     }
@@ -60,6 +65,10 @@ pub(super) fn decode<'a>(
     } else {
         event.at = time.unwrap_or_default();
         event.class = settings.class.unwrap_or(Class::Any);
+    }
+    if found.is_cut {
+        access::flag_truncated(event);
+        return Ok(Decoded::Truncated);
     }
     Ok(Decoded::Event)
 }
@@ -88,11 +97,19 @@ fn parse<'a>(object: &'a str, sink: &mut Sink<'_, 'a>) -> Result<(), Stop> {
 /// Values by the role that their names give them.
 pub(super) struct Found<'a> {
     values: [(u8, Value<'a>); ROLES],
+    /// Whether the line ends before the object does.
+    pub is_cut: bool,
+    /// Whether it ends in the request line.
+    pub is_request_cut: bool,
 }
 
 impl Default for Found<'_> {
     fn default() -> Self {
-        Self { values: std::array::from_fn(|_| (u8::MAX, Value::Missing)) }
+        Self {
+            values: std::array::from_fn(|_| (u8::MAX, Value::Missing)),
+            is_cut: false,
+            is_request_cut: false,
+        }
     }
 }
 
@@ -109,6 +126,22 @@ impl<'a> Found<'a> {
                 *slot = (*place, value.clone());
             }
         }
+    }
+
+    /// Takes in the start of a text, for the roles in which it says something: half an address is another's.
+    fn offer_start(&mut self, name: &str, start: Cow<'a, str>) {
+        for (role, place) in roles(name).iter().filter(|(role, _)| STARTS.contains(role)) {
+            let slot = &mut self.values[*role as usize];
+            if *place <= slot.0 || !usable(&slot.1) {
+                *slot = (*place, Value::Text(start.clone()));
+                self.is_request_cut |= *role == Role::RequestLine;
+            }
+        }
+    }
+
+    /// Whether any name was known.
+    fn is_any(&self) -> bool {
+        self.values.iter().any(|(_, value)| usable(value))
     }
 
     pub(super) fn get(&self, role: Role) -> &Value<'a> {
@@ -172,6 +205,26 @@ pub(super) fn usable(value: &Value<'_>) -> bool {
     }
 }
 
+/// Roles and fields whose values are worth something in part.
+const STARTS: [Role; 7] = [
+    Role::RequestLine,
+    Role::Target,
+    Role::Query,
+    Role::Url,
+    Role::Referrer,
+    Role::UserAgent,
+    Role::Description,
+];
+const START_FIELDS: [FieldId; 7] = [
+    field::URL_ORIGINAL,
+    field::URL_PATH,
+    field::URL_QUERY,
+    field::URL_FULL,
+    field::REFERRER,
+    field::USER_AGENT,
+    field::MESSAGE,
+];
+
 /// Where values go.
 struct Sink<'s, 'a> {
     schema: &'s Schema,
@@ -197,6 +250,16 @@ impl<'a> Sink<'_, 'a> {
         match self.find() {
             Some(id) => self.event.set(id, value),
             None => self.event.unnamed.push(value),
+        }
+    }
+
+    /// Takes in a text in which the line ends.
+    fn put_start(&mut self, start: Cow<'a, str>) {
+        self.found.offer_start(self.path, start.clone());
+        match self.find() {
+            Some(id) if START_FIELDS.contains(&id) => self.event.set(id, Value::Text(start)),
+            Some(_) => {}
+            None => self.event.unnamed.push(Value::Text(start)),
         }
     }
 
@@ -254,7 +317,12 @@ impl<'a> Walk<'_, '_, 'a> {
                 (values, _) => Value::List(values),
             },
             Token::Odd => return Ok(()),
-            Token::Start(_) => return Err(Stop::End),
+            Token::Start(start) => {
+                if !in_list {
+                    self.sink.put_start(start);
+                }
+                return Err(Stop::End);
+            }
         };
         if in_list {
             self.sink.put_more(value);

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::access::{Record, Request, peer, some};
-use super::json::Found;
+use super::json::{Found, usable};
 use super::json_names::Role;
 use crate::event::{Event, FieldId, Value, field};
 
@@ -21,15 +21,17 @@ pub(super) fn is_ecs(found: &Found<'_>, event: &Event<'_>) -> bool {
     };
     let of_access_log = found.text(Role::Dataset).is_some_and(|dataset| dataset.ends_with(".access"));
     (in_category || of_access_log)
-        && event.get(field::STATUS_CODE).is_some()
+        && (event.get(field::STATUS_CODE).is_some() || found.is_cut)
         && event.get(field::URL_ORIGINAL).is_some()
 }
 
 fn named<'a>(found: &Found<'a>) -> Option<Record<'a>> {
-    let status = number(found.get(Role::Status))
-        .and_then(|status| u16::try_from(status).ok())
-        .filter(|s| *s < 1000)?;
-    let request = request(found)?;
+    let status =
+        number(found.get(Role::Status)).and_then(|status| u16::try_from(status).ok()).filter(|s| *s < 1000);
+    // A line may be cut before its status.
+    let is_one = status.is_some()
+        || (found.is_cut && (usable(found.get(Role::Client)) || usable(found.get(Role::RequestLine))));
+    let request = request(found).filter(|_| is_one)?;
     let client = found.text(Role::Client).cloned().and_then(borrowed);
     Some(Record {
         at: None,
@@ -42,13 +44,14 @@ fn named<'a>(found: &Found<'a>) -> Option<Record<'a>> {
             .and_then(borrowed)
             .and_then(|host| some(super::target::without_port(host))),
         request,
-        status: Some(status),
+        status,
         response_bytes: number(found.get(Role::ResponseBytes)),
         request_bytes: number(found.get(Role::RequestBytes)),
         referrer: found.text(Role::Referrer).cloned(),
         user_agent: found.text(Role::UserAgent).cloned(),
         seconds: seconds(found),
         mime_type: found.text(Role::MimeType).cloned(),
+        is_cut: found.is_cut,
     })
 }
 
@@ -57,7 +60,11 @@ fn request<'a>(found: &Found<'a>) -> Option<Request<'a>> {
     if let Value::Text(line) = found.get(Role::RequestLine)
         && (line.contains(' ') || found.text(Role::Method).is_none())
     {
-        return Some(if some(line).is_some() { Request::Line(line.clone()) } else { Request::None });
+        return Some(match some(line) {
+            Some(_) if found.is_request_cut => Request::Start(line.clone()),
+            Some(_) => Request::Line(line.clone()),
+            None => Request::None,
+        });
     }
     let method = found.text(Role::Method)?.clone();
     let version = found.text(Role::Version).cloned().and_then(borrowed).and_then(version);
@@ -150,5 +157,6 @@ fn ecs<'a>(event: &Event<'a>) -> Option<Record<'a>> {
         user_agent: text(field::USER_AGENT),
         seconds: event.get(field::DURATION_SECONDS).to_number(),
         mime_type: text(field::RESPONSE_MIME_TYPE),
+        is_cut: false,
     })
 }

@@ -36,8 +36,12 @@ use crate::event::{Class, Event, Schema};
 pub use tally::Tally;
 pub use undecodable::Undecodable;
 
-/// Longest line that is read. Servers cut their own lines far below; what is longer is not a log line.
-pub const LINE_LIMIT: usize = 64 * 1024;
+/// Bytes of a line that are read; what is behind them is cut off. Most servers refuse requests of a thirtieth of that,
+/// Go's take a megabyte.
+pub const LINE_LIMIT: usize = 256 * 1024;
+
+/// Bytes of one text of an event; what is behind them is cut off, so that what a text costs has a bound.
+pub const TEXT_LIMIT: usize = 64 * 1024;
 
 /// What decoding needs to know that a line does not say.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -155,8 +159,17 @@ impl fmt::Display for Format {
 pub enum Decoded {
     /// An event.
     Event,
+    /// An event, of which only a part was there to be read; `log.flags` says so.
+    Truncated,
     /// A blank line, or a header of a W3C log: no other format has comments.
     Nothing,
+}
+
+impl Decoded {
+    /// Whether there is an event.
+    pub const fn is_event(self) -> bool {
+        !matches!(self, Self::Nothing)
+    }
 }
 
 /// Reads the lines of one log, one after the other.
@@ -180,10 +193,30 @@ impl Decoder {
     /// Fills `event`, which must be clear, from a line.
     ///
     /// After an error the event may be half filled. A W3C header changes how the lines after it are read.
+    ///
+    /// Syslog, HAProxy and others cut long lines. Of a line that was cut the event has what is there, once a request
+    /// has begun; a cut within the number of bytes cannot be seen.
     pub fn decode<'a>(&mut self, line: &'a str, event: &mut Event<'a>) -> Result<Decoded, Undecodable> {
-        if line.len() > LINE_LIMIT {
-            return Err(Undecodable::TooLong);
+        if line.len() > TEXT_LIMIT { self.decode_long(line, event) } else { self.decode_line(line, event) }
+    }
+
+    #[cold]
+    fn decode_long<'a>(&mut self, line: &'a str, event: &mut Event<'a>) -> Result<Decoded, Undecodable> {
+        let is_cut = line.len() >= LINE_LIMIT;
+        let line = &line[..line.floor_char_boundary(LINE_LIMIT)];
+        let decoded = self.decode_line(line, event).map_err(|error| match error {
+            Undecodable::Truncated(_) if is_cut => Undecodable::TooLong,
+            other => other,
+        })?;
+        if decoded.is_event() && (event.shorten(TEXT_LIMIT) || is_cut) {
+            access::flag_truncated(event);
+            return Ok(Decoded::Truncated);
         }
+        Ok(decoded)
+    }
+
+    #[inline]
+    fn decode_line<'a>(&mut self, line: &'a str, event: &mut Event<'a>) -> Result<Decoded, Undecodable> {
         let line = line.strip_prefix('\u{feff}').unwrap_or(line).trim_end_matches(['\n', '\r', '\0']);
         match (line.as_bytes().first(), &mut self.format) {
             (None, _) => return Ok(Decoded::Nothing),
@@ -194,11 +227,11 @@ impl Decoder {
             (Some(b' ' | b'\t'), _) if line.trim().is_empty() => return Ok(Decoded::Nothing),
             (Some(_), _) => {}
         }
-        match &self.format {
+        Ok(match &self.format {
             Format::Combined => {
                 let mut record = access::Record::default();
                 combined::read(line, &self.settings, &mut self.clock, &mut record)?;
-                record.fill(&self.settings, event);
+                record.fill(&self.settings, event)
             }
             Format::Json => {
                 let context = json::Context {
@@ -207,13 +240,12 @@ impl Decoder {
                     clock: &mut self.clock,
                     path: &mut self.path,
                 };
-                return json::decode(line, context, event);
+                json::decode(line, context, event)?
             }
             Format::Haproxy => haproxy::read(line, &mut self.clock)?.fill(&self.settings, event),
             Format::Alb => alb::read(line, &self.clock)?.fill(&self.settings, event),
             Format::W3c(layout) => layout.read(line, &self.clock)?.fill(&self.settings, event),
-        }
-        Ok(Decoded::Event)
+        })
     }
 }
 

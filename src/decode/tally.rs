@@ -9,6 +9,8 @@ pub struct Tally {
     pub lines: u64,
     /// Lines that became events.
     pub events: u64,
+    /// Events of lines that were cut.
+    pub truncated: u64,
     /// Lines that could not be read, by place in [`Undecodable::ALL`].
     pub undecodable: [u64; Undecodable::ALL.len()],
 }
@@ -25,6 +27,7 @@ impl Tally {
     pub fn add(&mut self, other: &Self) {
         self.lines += other.lines;
         self.events += other.events;
+        self.truncated += other.truncated;
         self.undecodable.iter_mut().zip(other.undecodable).for_each(|(count, more)| *count += more);
     }
 }

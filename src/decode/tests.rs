@@ -37,6 +37,23 @@ fn fields(format: &str, settings: &str, lines: &[&str]) -> Result<Vec<(String, S
     Ok(found)
 }
 
+/// Decodes one line: what it was, and the fields by name, as text.
+fn decode_one(format: &str, line: &str) -> Result<(Decoded, Vec<(String, String)>), Undecodable> {
+    let schema = Arc::new(Schema::new());
+    let mut decoder = Decoder::new(format.parse().unwrap(), Arc::clone(&schema), Arc::default());
+    if CLOUDFRONT.starts_with(line) {
+        decoder.decode(CLOUDFRONT_FIELDS, &mut Event::new(&schema))?;
+    }
+    let mut event = Event::new(&schema);
+    let decoded = decoder.decode(line, &mut event)?;
+    let mut found: Vec<_> = event
+        .fields()
+        .map(|(id, value)| (schema.name(id).to_owned(), value.to_text().unwrap_or_default().into_owned()))
+        .collect();
+    found.push(("client".to_owned(), event.client.map_or("-".to_owned(), |client| client.to_string())));
+    Ok((decoded, found))
+}
+
 /// Compares with `name=value` lines; `name=` alone means that there is no such field.
 #[track_caller]
 fn check_with(format: &str, settings: &str, lines: &[&str], expected: &str) {
@@ -71,27 +88,21 @@ fn reasons() {
     let iis = |from: &str, to: &str| IIS.replace(from, to);
     let combined = |from: &str, to: &str| COMBINED.replace(from, to);
     let cases = [
-        ("combined", "x".repeat(LINE_LIMIT + 1), "too_long"),
+        ("json", format!("{{\"x\":\"{}", "x".repeat(LINE_LIMIT)), "too_long"),
         ("combined", "hello world".into(), "not_combined"),
         ("combined", "level=info msg=\"hello [world] \"".into(), "not_combined"),
         ("combined", combined("24/Nov", "99/Nov"), "bad_time"),
         ("combined", combined("203.0.113.7 ", "203.0.113.7.$ "), "bad_address"),
         ("combined", combined(" 200 ", " 20x "), "bad_status"),
         ("combined", combined(" 5123 ", " 51x3 "), "not_combined"),
-        ("combined", COMBINED[..COMBINED.len() - 1].into(), "truncated"),
         ("combined", COMBINED[..30].into(), "truncated"),
         ("combined", COMBINED[..10].into(), "truncated"),
-        ("combined", COMBINED[..80].into(), "truncated"),
-        (
-            "combined",
-            COMBINED.split(" \"https").next().unwrap().trim_end_matches(" 5123").into(),
-            "truncated",
-        ),
-        ("combined", COMBINED.split(" \"Mozilla").next().unwrap().into(), "truncated"),
+        ("combined", COMBINED.split("T /shop").next().unwrap().into(), "truncated"),
         ("json", "hello".into(), "not_json"),
         ("json", "[1]".into(), "not_json"),
         ("json", r#"{"a":1}x"#.into(), "not_json"),
         ("json", r#"{"a":1,"#.into(), "truncated"),
+        ("json", r#"{"remote_addr":"203.0.113."#.into(), "truncated"),
         ("json", OWASP.replace("2021-", "x-"), "bad_time"),
         ("haproxy", "hello".into(), "not_haproxy"),
         (
@@ -104,12 +115,12 @@ fn reasons() {
         ("haproxy", HAPROXY.replace(" 200 ", " OK "), "bad_status"),
         ("haproxy", HAPROXY.split(" 200").next().unwrap().into(), "truncated"),
         ("alb", "hello".into(), "not_alb"),
-        ("alb", ALB[..200].into(), "truncated"),
+        ("alb", ALB.split("\"POST").next().unwrap().into(), "truncated"),
         ("alb", ALB.replace("2026-11-24T10:00:00.186641Z", "yesterday"), "bad_time"),
         ("alb", ALB.replace(" 401 401 ", " x 401 "), "bad_status"),
         ("alb", ALB.replace("203.0.113.7:2817", "nowhere"), "bad_address"),
         ("w3c", format!("{IIS} more"), "not_w3c"),
-        ("w3c", IIS[..40].into(), "truncated"),
+        ("w3c", IIS.split("GET").next().unwrap().into(), "truncated"),
         ("w3c", iis("2026-11-24 ", "2026-11-34 "), "bad_time"),
         ("w3c", iis("2026-11-24 ", "- "), "no_time"),
         ("w3c", iis(" 404 ", " x "), "bad_status"),
@@ -168,6 +179,73 @@ fn formats_are_found_out() {
         ("", None),
     ] {
         assert_eq!(Format::detect(sample).map(|format| format.to_string()).as_deref(), expected, "{sample}");
+    }
+}
+
+/// A part of every record that a cut must leave alone, once it has been told.
+const WHOLE_OR_NOTHING: [&str; 4] = ["client", "source.ip", "user.name", "http.response.status_code"];
+
+#[test]
+fn a_line_that_was_cut_is_an_event_or_counted() {
+    for (format, line) in LINES {
+        if line.starts_with('#') {
+            continue;
+        }
+        let whole = decode_one(format, line).unwrap().1;
+        let of = |fields: &[(String, String)], name: &str| {
+            fields.iter().find(|(found, _)| found == name).map(|(_, value)| value.clone())
+        };
+        let target = of(&whole, "url.original").unwrap();
+        let begun = line.find(target.split('?').next().unwrap()).unwrap() + 1;
+        let mut seen = 0;
+        for end in (0..line.len()).filter(|end| line.is_char_boundary(*end)) {
+            let (decoded, fields) = match decode_one(format, &line[..end]) {
+                Ok((Decoded::Nothing, _)) => continue,
+                Ok(event) => event,
+                Err(error) => {
+                    let is_late = end > begun && !(format == "json" && target == "/api/v2/auth/");
+                    assert!(!is_late, "{error} at {end}: {}", &line[..end]);
+                    continue;
+                }
+            };
+            let found = of(&fields, "url.original").unwrap_or_default();
+            assert!(target.starts_with(&found), "{found:?} of {}", &line[..end]);
+            assert!(end <= begun || !found.is_empty(), "no target: {}", &line[..end]);
+            for name in WHOLE_OR_NOTHING {
+                let part = of(&fields, name);
+                let is_missing = part.as_deref().is_none_or(|part| part == "-");
+                assert!(is_missing || part == of(&whole, name), "{name} {part:?} of {}", &line[..end]);
+            }
+            let is_flagged = of(&fields, "log.flags").as_deref() == Some("truncated");
+            assert_eq!(is_flagged, decoded == Decoded::Truncated);
+            assert_ne!(of(&fields, "event.action").as_deref(), Some("malformed_request"), "{}", &line[..end]);
+            seen += u32::from(is_flagged);
+        }
+        assert!(seen > 20, "{seen} events of {line}");
+    }
+}
+
+#[test]
+fn long_texts_are_cut() {
+    let payload = "../".repeat(TEXT_LIMIT);
+    let line = COMBINED.replace("id=7", &format!("id=<script>{payload}"));
+    assert!(line.len() > TEXT_LIMIT * 3 && line.len() < LINE_LIMIT);
+    let (decoded, fields) = decode_one("combined", &line).unwrap();
+    assert_eq!(decoded, Decoded::Truncated);
+    assert!(fields.iter().all(|(_, value)| value.len() <= TEXT_LIMIT));
+    let has = |name: &str, value: &str| fields.iter().any(|(n, v)| n == name && v.starts_with(value));
+    assert!(has("url.query", "id=<script>../") && has("http.response.status_code", "200"));
+    assert!(has("user_agent.original", "Mozilla") && has("log.flags", "truncated"));
+
+    for (format, line) in
+        [("combined", COMBINED), ("json", NGINX_JSON), ("json", CADDY), ("haproxy", HAPROXY)]
+    {
+        let at = line.find('?').unwrap() + 1;
+        let line = format!("{}é<script>{}{}", &line[..at], "é".repeat(LINE_LIMIT), &line[at..]);
+        let (decoded, fields) = decode_one(format, &line).unwrap();
+        assert_eq!(decoded, Decoded::Truncated, "{format}");
+        assert!(fields.iter().all(|(_, value)| value.len() <= TEXT_LIMIT));
+        assert!(fields.iter().any(|(n, v)| n == "url.query" && v.starts_with("é<script>")), "{format}");
     }
 }
 

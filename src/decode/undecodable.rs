@@ -7,7 +7,7 @@ use std::fmt;
 /// A closed set, because each reason is the label of a counter: an unreadable line is never silent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Undecodable {
-    /// The line is longer than [`super::LINE_LIMIT`].
+    /// The line is longer than [`super::LINE_LIMIT`], and its start says too little.
     TooLong,
     /// Not a line of the combined or common format.
     NotCombined(usize),
@@ -27,7 +27,7 @@ pub enum Undecodable {
     BadAddress(usize),
     /// The status is not three digits.
     BadStatus(usize),
-    /// The line ends before the record does.
+    /// The line ends before anything is told that could be an event.
     Truncated(usize),
 }
 
@@ -68,7 +68,7 @@ impl Undecodable {
 impl fmt::Display for Undecodable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (expected, at) = match self {
-            Self::TooLong => return write!(f, "expected a line of at most {} bytes", super::LINE_LIMIT),
+            Self::TooLong => return write!(f, "expected a request in the first {} bytes", super::LINE_LIMIT),
             Self::NoTime => return write!(f, "expected a time, as a column or in a `#Date:` header"),
             Self::NotCombined(at) => (r#"`client - user [time] "request" status bytes`"#, at),
             Self::NotJson(at) => ("a JSON object", at),

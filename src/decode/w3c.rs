@@ -42,6 +42,13 @@ enum Column {
     Other,
 }
 
+impl Column {
+    /// Whether a part of the value is worth something: not of an address, a number or a name.
+    const fn tells_in_part(self) -> bool {
+        matches!(self, Self::Stem | Self::Query | Self::Target | Self::UserAgent | Self::Referrer)
+    }
+}
+
 /// The columns that IIS logs unless told otherwise.
 const DEFAULT: &str = "date time s-ip cs-method cs-uri-stem cs-uri-query s-port cs-username c-ip cs(User-Agent) \
                        cs(Referer) sc-status sc-substatus sc-win32-status time-taken";
@@ -121,11 +128,17 @@ impl Layout {
         let mut at = 0;
         for (index, column) in self.columns.iter().enumerate() {
             if at > line.len() || (index > 0 && at == line.len()) {
-                return Err(Undecodable::Truncated(line.len()));
+                record.is_cut = true;
+                break;
             }
             let end = memchr(separator, &line.as_bytes()[at..]).map_or(line.len(), |length| at + length);
             let text = &line[at..end];
             let value = some(text);
+            // The line may end within this one.
+            if end == line.len() && index + 1 < self.columns.len() && !column.tells_in_part() {
+                record.is_cut = true;
+                break;
+            }
             match column {
                 Column::Date => date = (value, at),
                 Column::Time => time = (value, at),
@@ -158,7 +171,10 @@ impl Layout {
             }
             at = end + 1;
         }
-        if at <= line.len() {
+        if record.is_cut && (method.is_none() || stem.is_none()) {
+            return Err(Undecodable::Truncated(line.len()));
+        }
+        if !record.is_cut && at <= line.len() {
             return Err(Undecodable::NotW3c(at));
         }
         let (Some(day), Some(hour)) = (date.0, time.0) else { return Err(Undecodable::NoTime) };

@@ -280,9 +280,10 @@ impl Reader {
             let line = &rest[..end];
             event.clear();
             match decoder.decode(line, &mut event) {
-                Ok(Decoded::Event) => {
+                Ok(decoded @ (Decoded::Event | Decoded::Truncated)) => {
                     counts.decoded.lines += 1;
                     counts.decoded.events += 1;
+                    counts.decoded.truncated += u64::from(decoded == Decoded::Truncated);
                     let record = starts.len() as u32;
                     starts.push(start as u32);
                     lines.push(line_number);

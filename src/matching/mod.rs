@@ -428,7 +428,8 @@ fn keywords_look_at(event: &Event<'_>, id: FieldId) -> bool {
         | field::OBJECT_ID
         | field::EVENT_CATEGORY
         | field::EVENT_ACTION
-        | field::EVENT_OUTCOME => !is_access_log,
+        | field::EVENT_OUTCOME
+        | field::LOG_FLAGS => !is_access_log,
         _ => true,
     }
 }

@@ -507,3 +507,39 @@ fn an_event_without_a_time_happened_when_it_arrived() {
     assert_eq!(names(&engine.count(None)), [("two".to_owned(), 7)]);
     assert_eq!(engine.counts().read.untimed, 0);
 }
+
+/// What reading a log counted, and the lines that its alerts name.
+fn read_log(text: &[u8]) -> (work::ReadCounts, Vec<u64>) {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("access.log");
+    std::fs::write(&path, text).unwrap();
+    let rules = rules(
+        "title: x\nname: x\nlogsource: {product: watchbell}\ndetection: {s: {'url.original|contains': '<script>'}, condition: s}\nlevel: low\n",
+    );
+    let settings = Settings { threads: 1, ..Settings::default() };
+    let mut engine = Engine::new(&rules, Allowlist::default(), &settings).unwrap();
+    let replayed =
+        watchbell::replay::replay(&mut engine, &[path], None, &Arc::default(), &Default::default()).unwrap();
+    let lines =
+        replayed.alerts.iter().flat_map(|alert| alert.evidence.samples.iter().map(|s| s.line)).collect();
+    (engine.counts().read.clone(), lines)
+}
+
+#[test]
+fn the_start_of_an_endless_line_is_read_and_lines_after_it_are_where_they_are() {
+    let line = |n: u32, payload: &str| {
+        format!(
+            "203.0.113.7 - - [24/Nov/2026:10:00:{n:02} +0000] \"GET /?q={payload} HTTP/1.1\" 200 5 \"-\" \"x\"\n"
+        )
+    };
+    for megabytes in [1, 8] {
+        let endless = line(1, &format!("<script>{}", "a".repeat(megabytes << 20)));
+        for last in ["", "\n"] {
+            let text =
+                [line(0, "a"), endless.clone(), line(2, "<script>"), endless.trim_end().to_owned()].concat();
+            let (counts, lines) = read_log((text + last).as_bytes());
+            assert_eq!((counts.decoded.lines, counts.decoded.events, counts.decoded.truncated), (4, 4, 2));
+            assert_eq!(lines, [2, 3, 4], "{megabytes} MB");
+        }
+    }
+}
