@@ -211,6 +211,7 @@ fn write_reading(
     }
     for (count, what) in [
         (counts.read.decoded.truncated, "lines were cut, and read as far as they go"),
+        (counts.read.decoded.unknown, "lines are JSON without any known name; only keywords look at them"),
         (counts.read.untimed, "events have no time and were not counted"),
         (counts.clock.ahead, "events were ahead of their time and held to it"),
         (counts.clock.late, "events were too late to be counted"),

@@ -244,9 +244,9 @@ fn unusual_head(text: &str, open: usize) -> Result<Head<'_>, Undecodable> {
         let peer = Some(Peer { text: second, address: None });
         return Ok(Head { peer, user: user(after), domain, ..Head::default() });
     }
-    // `<190>Nov 24 10:00:00 web1 nginx: 192.0.2.1 - -`, `2026-11-24T10:00:00Z stdout F 192.0.2.1 - -`
+    // `<190>Nov 24 10:00:00 web1 nginx: 192.0.2.1 - -`
     if (first.starts_with('<') || first.len() == 3 || first.starts_with("20"))
-        && let Some((_, message)) = text.split_once(": ").or_else(|| text.split_once(" F "))
+        && let Some((_, message)) = text.split_once(": ")
         && let Some((client, rest)) = message.split_once(' ')
         && client::address(client).is_some()
     {

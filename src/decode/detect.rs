@@ -26,8 +26,9 @@ pub(super) fn detect(sample: &str) -> Option<Format> {
         for line in sample.lines().take(LINES_LIMIT) {
             let mut event = Event::new(&schema);
             read += match decoder.decode(line, &mut event) {
-                Ok(Decoded::Event) => 2,
-                Ok(Decoded::Truncated) => 1,
+                Ok(Decoded::Event) => 3,
+                Ok(Decoded::Truncated) => 2,
+                Ok(Decoded::Unknown) => 1,
                 Ok(Decoded::Nothing) | Err(_) => 0,
             };
         }

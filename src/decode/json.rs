@@ -10,7 +10,7 @@ use std::borrow::Cow;
 use super::json_names::{ROLES, Role, roles};
 use super::json_reader::{Reader, Stop, Token};
 use super::time::Clock;
-use super::{Decoded, Settings, Undecodable, access, application, json_access};
+use super::{Decoded, Settings, Undecodable, access, application, container, json_access};
 use crate::event::{Class, Event, FieldId, Schema, Timestamp, Value, field};
 
 /// Longest name that is looked up: attackers nest deep, and looking up is not free.
@@ -19,7 +19,7 @@ const NAME_LIMIT: usize = 256;
 /// How deep objects and lists are read. What is deeper is passed over; no log has a name of so many parts.
 const DEPTH_LIMIT: usize = 64;
 
-/// Longest header of syslog or of a container's runtime before an object.
+/// Longest syslog header before an object.
 const HEADER_LIMIT: usize = 200;
 
 /// What decoding a line needs.
@@ -28,6 +28,8 @@ pub(super) struct Context<'c> {
     pub settings: &'c Settings,
     pub clock: &'c mut Clock,
     pub path: &'c mut String,
+    /// Whether it is itself the line in an object of Docker, which does not happen twice.
+    pub is_wrapped: bool,
 }
 
 pub(super) fn decode<'a>(
@@ -35,7 +37,7 @@ pub(super) fn decode<'a>(
     context: Context<'_>,
     event: &mut Event<'a>,
 ) -> Result<Decoded, Undecodable> {
-    let Context { schema, settings, clock, path } = context;
+    let Context { schema, settings, clock, path, is_wrapped } = context;
     path.clear();
     let mut found = Found::default();
     let object = body(line);
@@ -62,6 +64,12 @@ pub(super) fn decode<'a>(
         let at = time?;
         record.fill(settings, event);
         event.at = at;
+    } else if let Some(line) = found.wrapped().filter(|_| !is_wrapped)
+        && let context = (Context { schema, settings, clock, path, is_wrapped })
+        && let Some(decoded) = container::docker(line, context, event)
+    {
+        event.at = event.at.or(time.unwrap_or_default());
+        return Ok(decoded);
     } else {
         event.at = time.unwrap_or_default();
         event.class = settings.class.unwrap_or(Class::Any);
@@ -70,10 +78,10 @@ pub(super) fn decode<'a>(
         access::flag_truncated(event);
         return Ok(Decoded::Truncated);
     }
-    Ok(Decoded::Event)
+    Ok(if event.fields().next().is_some() { Decoded::Event } else { Decoded::Unknown })
 }
 
-/// The line without what stands before the object: a syslog header.
+/// The object without what stands before it: a syslog header.
 fn body(line: &str) -> &str {
     if line.starts_with('{') {
         return line;
@@ -163,6 +171,13 @@ impl<'a> Found<'a> {
             },
             _ => None,
         }
+    }
+
+    /// The line that an object of Docker, or of what reads its logs, is made round.
+    fn wrapped(&self) -> Option<&str> {
+        let is_stream =
+            self.text(Role::Stream).is_some_and(|name| matches!(name.as_ref(), "stdout" | "stderr"));
+        self.text(Role::Line).filter(|_| is_stream).map(Cow::as_ref)
     }
 
     /// When; an error if a name that can mean nothing else has a value that is no time.

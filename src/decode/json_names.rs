@@ -49,9 +49,12 @@ pub(super) enum Role {
     ObjectId,
     Description,
     Dataset,
+    /// The line of a container's log, and where the container wrote it.
+    Line,
+    Stream,
 }
 
-pub(super) const ROLES: usize = Role::Dataset as usize + 1;
+pub(super) const ROLES: usize = Role::Stream as usize + 1;
 
 const NAMES: &[(Role, &[&str])] = &[
     (
@@ -364,6 +367,8 @@ const NAMES: &[(Role, &[&str])] = &[
     ),
     (Role::Description, &["message", "description", "msg"]),
     (Role::Dataset, &["event.dataset", "data_stream.dataset"]),
+    (Role::Line, &["log"]),
+    (Role::Stream, &["stream"]),
 ];
 
 /// Roles of a name, each with its place among the names of the role.

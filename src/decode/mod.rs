@@ -11,6 +11,7 @@ mod alb;
 mod application;
 pub mod client;
 mod combined;
+mod container;
 mod detect;
 mod haproxy;
 mod json;
@@ -161,6 +162,8 @@ pub enum Decoded {
     Event,
     /// An event, of which only a part was there to be read; `log.flags` says so.
     Truncated,
+    /// A JSON object of which no name is known to a rule or to a decoder. Only keywords see what is in it.
+    Unknown,
     /// A blank line, or a header of a W3C log: no other format has comments.
     Nothing,
 }
@@ -217,7 +220,33 @@ impl Decoder {
 
     #[inline]
     fn decode_line<'a>(&mut self, line: &'a str, event: &mut Event<'a>) -> Result<Decoded, Undecodable> {
-        let line = line.strip_prefix('\u{feff}').unwrap_or(line).trim_end_matches(['\n', '\r', '\0']);
+        let line = line.strip_prefix('\u{feff}').unwrap_or(line);
+        if line.as_bytes().get(container::DATE_LENGTH) == Some(&b'T')
+            && let Some(wrapped) = container::kubernetes(line)
+        {
+            return self.decode_wrapped(wrapped, event);
+        }
+        self.decode_bare(line, event)
+    }
+
+    #[cold]
+    fn decode_wrapped<'a>(
+        &mut self,
+        wrapped: container::Wrapped<'a>,
+        event: &mut Event<'a>,
+    ) -> Result<Decoded, Undecodable> {
+        let decoded = self.decode_bare(wrapped.line, event)?;
+        event.at = event.at.or_else(|| self.clock.rfc3339(wrapped.time));
+        if decoded.is_event() && wrapped.is_part {
+            access::flag_truncated(event);
+            return Ok(Decoded::Truncated);
+        }
+        Ok(decoded)
+    }
+
+    #[inline]
+    fn decode_bare<'a>(&mut self, line: &'a str, event: &mut Event<'a>) -> Result<Decoded, Undecodable> {
+        let line = line.trim_end_matches(['\n', '\r', '\0']);
         match (line.as_bytes().first(), &mut self.format) {
             (None, _) => return Ok(Decoded::Nothing),
             (Some(b'#'), Format::W3c(layout)) => {
@@ -239,6 +268,7 @@ impl Decoder {
                     settings: &self.settings,
                     clock: &mut self.clock,
                     path: &mut self.path,
+                    is_wrapped: false,
                 };
                 json::decode(line, context, event)?
             }

@@ -11,6 +11,8 @@ pub struct Tally {
     pub events: u64,
     /// Events of lines that were cut.
     pub truncated: u64,
+    /// JSON objects without a name that is known, in which only keywords look.
+    pub unknown: u64,
     /// Lines that could not be read, by place in [`Undecodable::ALL`].
     pub undecodable: [u64; Undecodable::ALL.len()],
 }
@@ -28,6 +30,7 @@ impl Tally {
         self.lines += other.lines;
         self.events += other.events;
         self.truncated += other.truncated;
+        self.unknown += other.unknown;
         self.undecodable.iter_mut().zip(other.undecodable).for_each(|(count, more)| *count += more);
     }
 }

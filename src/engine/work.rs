@@ -280,9 +280,10 @@ impl Reader {
             let line = &rest[..end];
             event.clear();
             match decoder.decode(line, &mut event) {
-                Ok(decoded @ (Decoded::Event | Decoded::Truncated)) => {
+                Ok(decoded @ (Decoded::Event | Decoded::Truncated | Decoded::Unknown)) => {
                     counts.decoded.lines += 1;
-                    counts.decoded.events += 1;
+                    counts.decoded.events += u64::from(decoded != Decoded::Unknown);
+                    counts.decoded.unknown += u64::from(decoded == Decoded::Unknown);
                     counts.decoded.truncated += u64::from(decoded == Decoded::Truncated);
                     let record = starts.len() as u32;
                     starts.push(start as u32);

@@ -113,6 +113,48 @@ fn json_access_logs() {
 }
 
 #[test]
+fn a_line_of_a_container_is_what_is_in_it() {
+    let docker = |line: &str| {
+        let line = serde_json::to_string(&format!("{line}\n")).unwrap();
+        format!(r#"{{"log":{line},"stream":"stdout","time":"2026-11-24T11:00:00.5Z"}}"#)
+    };
+    let kubernetes = |line: &str| format!("2026-11-24T11:00:00.5Z stdout F {line}");
+    for (format, line, expected) in [
+        ("combined", COMBINED, "at=2026-11-24T10:00:00Z\nclient=203.0.113.7\nurl.path=/shop/item.php"),
+        ("json", NGINX_JSON, "at=2026-11-24T10:00:00Z\nclass=Webserver\nevent.action=authn_login_fail"),
+        ("json", CADDY, "client=203.0.113.7\nobject.id=17\nhttp.response.mime_type=text/html"),
+        ("json", OWASP, "at=2021-01-01T08:01:01Z\nclass=Application\nuser.name=joebob1"),
+        ("json", r#"{"event":"login_failed","user":"jo"}"#, "at=2026-11-24T11:00:00.5Z\nuser.name=jo"),
+        ("haproxy", HAPROXY, "client=203.0.113.7\nurl.original=/index.html?a=1"),
+        ("alb", ALB, "client=203.0.113.7\nurl.original=/api/v1/login?x=1"),
+    ] {
+        check("json", &docker(line), expected);
+        check(format, &kubernetes(line), expected);
+        assert_eq!(Format::detect(&docker(line)).map(|f| f.to_string()).as_deref(), Some("json"));
+        assert_eq!(Format::detect(&kubernetes(line)).map(|f| f.to_string()).as_deref(), Some(format));
+    }
+    // Pieces of a long line.
+    let (decoded, _) = decode_one("combined", &kubernetes(COMBINED).replace(" F ", " P ")).unwrap();
+    assert_eq!(decoded, Decoded::Truncated);
+    let (decoded, fields) = decode_one("json", &docker(&COMBINED[..80])).unwrap();
+    assert_eq!(decoded, Decoded::Truncated);
+    assert!(fields.contains(&("http.request.method".to_owned(), "GET".to_owned())));
+    // No line of a container, however it looks.
+    check("json", &docker(COMBINED).replace("stdout", "x"), "client=-\nclass=Any");
+}
+
+#[test]
+fn objects_without_a_known_name_are_told_apart() {
+    let (decoded, _) = decode_one("json", r#"{"txt":"${jndi:ldap://x}","n":1}"#).unwrap();
+    assert_eq!(decoded, Decoded::Unknown);
+    check("json", r#"{"txt":"${jndi:ldap://x}"}"#, "unnamed=${jndi:ldap://x}");
+    for line in ["{}", r#"{"log":"out of memory\n","stream":"stderr","time":"2026-11-24T11:00:00Z"}"#] {
+        assert_eq!(decode_one("json", line).unwrap().0, Decoded::Unknown, "{line}");
+    }
+    assert_eq!(decode_one("json", r#"{"cs-method":"GET"}"#).unwrap().0, Decoded::Event);
+}
+
+#[test]
 fn an_odd_value_is_lost_alone() {
     let line = |member: &str| {
         format!(
