@@ -216,13 +216,16 @@ impl RuleSet {
     }
 
     /// `generate: false`, the default, takes the word from the rules that a correlation refers to.
+    /// Rules that a correlation refers to speak through it, unless it says otherwise. Whoever writes a correlation over a
+    /// rule that is built in adds to the pack: what it says goes on being said.
     fn find_reported(&mut self) {
         let mut silenced = vec![false; self.rules.len()];
         for rule in &self.rules {
             if let Body::Correlation(linked) = &rule.body
                 && !linked.correlation.generate
             {
-                linked.inputs.iter().for_each(|input| silenced[*input] = true);
+                let own = linked.inputs.iter().filter(|input| rule.builtin || !self.rules[**input].builtin);
+                own.for_each(|input| silenced[*input] = true);
             }
         }
         for (rule, silenced) in self.rules.iter_mut().zip(silenced) {
@@ -244,6 +247,19 @@ mod tests {
 
     fn load(text: &str) -> RuleSet {
         RuleSet::from_texts(&[("r.yml".to_owned(), text.to_owned(), false)])
+    }
+
+    #[test]
+    fn a_correlation_of_ones_own_does_not_silence_a_built_in_rule() {
+        let correlation = "title: C\nname: c\ncorrelation: {type: event_count, rules: [a], timespan: 1m, condition: {gte: 5}}\n";
+        let is_reported = |is_builtin: bool| {
+            let set = RuleSet::from_texts(&[
+                ("a.yml".to_owned(), DETECTION.to_owned(), is_builtin),
+                ("c.yml".to_owned(), correlation.to_owned(), false),
+            ]);
+            set.find("a").map(|rule| rule.reported)
+        };
+        assert_eq!((is_reported(true), is_reported(false)), (Some(true), Some(false)));
     }
 
     const DETECTION: &str =
