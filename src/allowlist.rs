@@ -3,15 +3,18 @@
 //! Asked twice: before a match is counted, so that a monitor's probes never fill a window, and again before an alert
 //! opens, for what was allowed meanwhile. An entry without an end is for ever, and one without rules is for all.
 
+use std::collections::HashSet;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
 use serde::Deserialize;
 
 use crate::event::{Event, Timestamp, field};
-use crate::rules::Rule;
 use crate::rules::detection::network;
+use crate::rules::fault::Place;
+use crate::rules::nearest::did_you_mean;
 use crate::rules::pattern::{Pattern, fold_case};
+use crate::rules::{Rule, RuleSet};
 
 /// An entry as the configuration has it.
 #[derive(Clone, Debug, Deserialize)]
@@ -34,9 +37,22 @@ pub struct EntryConfig {
     pub rules: Vec<String>,
     /// Why this is fine. Asked for, because somebody will wonder.
     pub reason: String,
-    /// When it ends, in RFC 3339; never when absent.
+    /// When it ends, as a time of TOML or text in RFC 3339, with an offset; never when absent.
     #[serde(default)]
-    pub expires_at: Option<String>,
+    pub expires_at: Option<End>,
+    /// Where it stands, when that is known.
+    #[serde(skip)]
+    pub place: Option<Place>,
+}
+
+/// When an entry ends, in either way to write it.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(untagged)]
+pub enum End {
+    /// `"2027-01-31T00:00:00Z"`
+    Text(String),
+    /// `2027-01-31T00:00:00Z`
+    Time(toml::value::Datetime),
 }
 
 /// An entry: an event is allowed when it is in every kind of list that the entry has.
@@ -48,6 +64,8 @@ pub struct Entry {
     paths: Vec<Pattern>,
     rules: Vec<String>,
     expires_at: Option<Timestamp>,
+    /// How errors call it.
+    called: String,
     /// Why.
     pub reason: String,
 }
@@ -62,10 +80,32 @@ impl Allowlist {
     /// Checks and compiles entries. The error says which entry and what was expected.
     pub fn new(configured: &[EntryConfig]) -> Result<Self, String> {
         let entries = configured.iter().enumerate().map(|(index, entry)| {
-            Entry::new(entry)
-                .map_err(|expected| format!("allowlist entry {}: expected {expected}", index + 1))
+            let called = match &entry.place {
+                Some(place) => format!("{place}: allowlist entry {}", index + 1),
+                None => format!("allowlist entry {}", index + 1),
+            };
+            Entry::new(entry, called.clone()).map_err(|expected| format!("{called}: expected {expected}"))
         });
         Ok(Self { entries: entries.collect::<Result<_, _>>()? })
+    }
+
+    /// What is wrong with entries that are for rules which are not there: they allow nothing of those.
+    pub fn faults(&self, rules: &RuleSet) -> Vec<String> {
+        let names: Vec<&str> = rules
+            .rules
+            .iter()
+            .flat_map(|rule| rule.name.iter().chain(&rule.id))
+            .map(String::as_str)
+            .collect();
+        let known: HashSet<&str> = names.iter().copied().collect();
+        let unknown = self.entries.iter().flat_map(|entry| entry.rules.iter().map(move |rule| (entry, rule)));
+        unknown
+            .filter(|(_, rule)| !known.contains(rule.as_str()))
+            .map(|(entry, rule)| {
+                let nearest = did_you_mean(rule, names.iter().copied());
+                format!("{}: no rule is called '{rule}'{nearest}", entry.called)
+            })
+            .collect()
     }
 
     /// Whether there is nothing in it.
@@ -79,8 +119,20 @@ impl Allowlist {
     }
 }
 
+impl End {
+    fn at(&self) -> Result<Timestamp, String> {
+        let text = match self {
+            Self::Text(text) => text.clone(),
+            Self::Time(time) => time.to_string(),
+        };
+        Timestamp::parse_rfc3339(&text).ok_or_else(|| {
+            format!("a time with its offset, such as 2027-01-31T00:00:00Z, in expires_at, not '{text}'")
+        })
+    }
+}
+
 impl Entry {
-    fn new(entry: &EntryConfig) -> Result<Self, String> {
+    fn new(entry: &EntryConfig, called: String) -> Result<Self, String> {
         if entry.reason.trim().is_empty() {
             return Err("a reason".to_owned());
         }
@@ -90,13 +142,7 @@ impl Entry {
             return Err("networks, users, agents or paths".to_owned());
         }
         let patterns = |texts: &[String]| texts.iter().map(|text| Pattern::parse(text).fold_case()).collect();
-        let expires_at =
-            match &entry.expires_at {
-                None => None,
-                Some(text) => Some(Timestamp::parse_rfc3339(text).ok_or_else(|| {
-                    format!("a time such as 2027-01-31T00:00:00Z in expires_at, not '{text}'")
-                })?),
-            };
+        let expires_at = entry.expires_at.as_ref().map(End::at).transpose()?;
         Ok(Self {
             networks: entry.networks.iter().map(|text| network(text)).collect::<Result<_, _>>()?,
             users: patterns(&entry.users),
@@ -104,6 +150,7 @@ impl Entry {
             paths: patterns(&entry.paths),
             rules: entry.rules.clone(),
             expires_at,
+            called,
             reason: entry.reason.clone(),
         })
     }
@@ -142,7 +189,6 @@ fn one_matches(patterns: &[Pattern], text: Option<&str>) -> bool {
 mod tests {
     use super::*;
     use crate::event::Schema;
-    use crate::rules::RuleSet;
 
     fn rule() -> Rule {
         let text = "title: A\nname: a\nlogsource: {category: x}\ndetection: {s: {f: x}, condition: s}\n";
@@ -184,6 +230,46 @@ mod tests {
         event.set_text(field::USER_NAME, "ann");
         assert!(list("a").find(&event, &rule(), Timestamp::default()).is_some());
         assert!(list("b").find(&event, &rule(), Timestamp::default()).is_none());
+    }
+
+    #[test]
+    fn an_end_is_a_time_of_toml_or_text_and_has_an_offset() {
+        let end = |text: &str| {
+            allowlist(&format!("[[allowlist]]\nusers = ['a']\nreason = 'x'\nexpires_at = {text}\n"))
+                .map(|list| list.entries[0].expires_at)
+        };
+        let expected = Timestamp::parse_rfc3339("2027-01-31T00:00:00Z");
+        for same in [
+            "'2027-01-31T00:00:00Z'",
+            "2027-01-31T00:00:00Z",
+            "2027-01-31 00:00:00Z",
+            "2027-01-31T01:00:00+01:00",
+            "2027-01-31T00:00:00.000Z",
+        ] {
+            assert_eq!(end(same), Ok(expected), "{same}");
+        }
+        for wrong in ["2027-01-31", "2027-01-31T00:00:00", "'tomorrow'", "00:00:00"] {
+            assert!(end(wrong).unwrap_err().contains("with its offset"), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_rule_that_is_not_there_is_told() {
+        let list = allowlist(
+            "[[allowlist]]\nusers = ['a']\nrules = ['a']\nreason = 'x'\n[[allowlist]]\nusers = ['a']\nrules = ['brute_force_by_adress', 'a', 'other']\nreason = 'x'\n",
+        )
+        .unwrap();
+        let mut rules = RuleSet { rules: vec![rule()], ..RuleSet::default() };
+        let mut named = rule();
+        named.name = Some("brute_force_by_address".to_owned());
+        rules.rules.push(named);
+        assert_eq!(
+            list.faults(&rules),
+            [
+                "allowlist entry 2: no rule is called 'brute_force_by_adress'; did you mean 'brute_force_by_address'?",
+                "allowlist entry 2: no rule is called 'other'"
+            ]
+        );
     }
 
     #[test]

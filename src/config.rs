@@ -1,13 +1,16 @@
 //! The configuration file: a list of what each room wants to know. Everything is optional.
 
+use std::ops::RangeInclusive;
 use std::path::Path;
 use std::time::Duration;
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
+use toml::Spanned;
 
 use crate::allowlist::EntryConfig;
 use crate::clock::Tolerance;
 use crate::decode;
+use crate::rules::fault::Place;
 
 /// A configuration file, in TOML.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -16,6 +19,7 @@ pub struct Config {
     /// How lines are read: `[decode]`, `[decode.logins]`, ...
     pub decode: decode::Settings,
     /// What is known to be fine: `[[allowlist]]`.
+    #[serde(deserialize_with = "located")]
     pub allowlist: Vec<EntryConfig>,
     /// How far clocks are believed: `[clock]`.
     pub clock: ClockConfig,
@@ -56,7 +60,9 @@ impl ClockConfig {
 pub struct MemoryConfig {
     /// Most memory that the process takes, in mebibytes, about: what it needs itself, and the windows.
     ///
-    /// When the windows have no more, what was seen least is evicted, and counted.
+    /// When the windows have no more, what was seen least is evicted, and counted. From 136, below which nothing is
+    /// left for windows, to 16,777,216, which is sixteen tebibytes.
+    #[serde(deserialize_with = "mebibytes")]
     pub max_mebibytes: u64,
 }
 
@@ -65,6 +71,17 @@ const BESIDE_WINDOWS_MEBIBYTES: u64 = 120;
 
 /// Less memory for windows than this is no use.
 const MIN_WINDOWS_MEBIBYTES: u64 = 16;
+
+/// What [`MemoryConfig::max_mebibytes`] may be.
+const MEBIBYTES: RangeInclusive<u64> = BESIDE_WINDOWS_MEBIBYTES + MIN_WINDOWS_MEBIBYTES..=16 << 20;
+
+fn mebibytes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    let number = i64::deserialize(deserializer)?;
+    u64::try_from(number).ok().filter(|number| MEBIBYTES.contains(number)).ok_or_else(|| {
+        let (least, most) = (MEBIBYTES.start(), MEBIBYTES.end());
+        serde::de::Error::custom(format!("expected {least} to {most} in max_mebibytes, not {number}"))
+    })
+}
 
 impl Default for MemoryConfig {
     fn default() -> Self {
@@ -75,7 +92,8 @@ impl Default for MemoryConfig {
 impl MemoryConfig {
     /// The memory that is left for windows, in bytes.
     pub fn window_bytes(self) -> u64 {
-        self.max_mebibytes.saturating_sub(BESIDE_WINDOWS_MEBIBYTES).max(MIN_WINDOWS_MEBIBYTES) << 20
+        let mebibytes = self.max_mebibytes.clamp(*MEBIBYTES.start(), *MEBIBYTES.end());
+        (mebibytes - BESIDE_WINDOWS_MEBIBYTES) << 20
     }
 }
 
@@ -83,6 +101,57 @@ impl Config {
     /// Reads a file. The error says where and what was expected.
     pub fn read(path: &Path) -> Result<Self, String> {
         let text = std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
-        toml::from_str(&text).map_err(|error| format!("{}: {error}", path.display()))
+        let mut config: Self =
+            toml::from_str(&text).map_err(|error| format!("{}: {error}", path.display()))?;
+        for place in config.allowlist.iter_mut().filter_map(|entry| entry.place.as_mut()) {
+            place.file = path.display().to_string();
+            // Until here the place is a number of bytes.
+            place.line = text.bytes().take(place.line).filter(|byte| *byte == b'\n').count() + 1;
+        }
+        Ok(config)
+    }
+}
+
+/// Entries, each with the byte at which it stands instead of a line.
+fn located<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<EntryConfig>, D::Error> {
+    let entries = Vec::<Spanned<EntryConfig>>::deserialize(deserializer)?;
+    let located = entries.into_iter().map(|entry| {
+        let place = Place { file: String::new(), line: entry.span().start };
+        EntryConfig { place: Some(place), ..entry.into_inner() }
+    });
+    Ok(located.collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::allowlist::Allowlist;
+
+    fn read(text: &str) -> Result<Config, String> {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("watchbell.toml");
+        std::fs::write(&path, text).unwrap();
+        Config::read(&path)
+    }
+
+    #[test]
+    fn a_fault_in_an_entry_has_file_and_line() {
+        let config = read("[clock]\nskew_seconds = 1\n\n[[allowlist]]\nusers = ['a']\nreason = 'x'\n\n[[allowlist]]\nnetworks = ['x']\nreason = 'x'\n").unwrap();
+        let error = Allowlist::new(&config.allowlist).unwrap_err();
+        assert!(error.contains("watchbell.toml:8: allowlist entry 2: expected a network"), "{error}");
+        let error = read("[[allowlist]]\nusers = ['a']\nraeson = 'x'\n").unwrap_err();
+        assert!(error.contains("watchbell.toml: TOML parse error at line 3"), "{error}");
+    }
+
+    #[test]
+    fn memory_has_a_range() {
+        for (number, windows) in [("136", 16 << 20), ("256", 136 << 20), ("16777216", 17_592_060_215_296)] {
+            let config = read(&format!("[memory]\nmax_mebibytes = {number}\n")).unwrap();
+            assert_eq!(config.memory.window_bytes(), windows, "{number}");
+        }
+        for wrong in ["0", "-1", "135", "16777217", "9223372036854775807"] {
+            let error = read(&format!("[memory]\nmax_mebibytes = {wrong}\n")).unwrap_err();
+            assert!(error.contains("line 2") && error.contains("136 to 16777216"), "{error}");
+        }
     }
 }
