@@ -23,6 +23,7 @@
 //! | 4 | [`engine`] | all of the above, on all cores: lines in, alerts out |
 //! | 5 | [`replay`] | logs read afterwards, merged by time |
 //! | 5 | [`rule_test`] | the tests that stand beside rules |
+//! | 0 | [`unpack`] | bytes as they are, or out of gzip |
 //! | 0 | [`generate`] | traffic with staged attacks, for demonstrations, tests and measurements |
 //! | 5 | [`config`] | the configuration file: a list of what each room wants to know |
 //! | 6 | [`cli`] | the command line |
@@ -59,4 +60,5 @@ pub mod matching;
 pub mod replay;
 pub mod rule_test;
 pub mod rules;
+pub mod unpack;
 pub mod windows;

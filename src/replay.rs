@@ -5,7 +5,7 @@
 //! time are read next, and what is in the others waits until they have caught up.
 
 use std::fs::File;
-use std::io::{self, BufReader, Read};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,6 +16,7 @@ use crate::decode::{self, Decoded, Decoder, Format};
 use crate::engine::work::Chunk;
 use crate::engine::{Engine, Transition};
 use crate::event::{Event, Schema, Timestamp};
+use crate::unpack::unpacked;
 
 /// Bytes of a chunk, cut at the last line end. Fixed, so that results do not depend on the machine.
 const CHUNK_BYTES: usize = 128 << 10;
@@ -43,6 +44,9 @@ pub enum ReplayError {
         /// How it begins.
         first: String,
     },
+    /// None of the files can be read.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    All(Vec<ReplayError>),
 }
 
 /// What a replay found.
@@ -53,7 +57,7 @@ pub struct Replayed {
     pub formats: Vec<(PathBuf, Format)>,
     /// Bytes read, after decompression.
     pub bytes: u64,
-    /// Files that could be read only in part. What was read of them is in the alerts.
+    /// Files that could not be read, or only in part. What was read of them is in the alerts.
     pub broken: Vec<ReplayError>,
 }
 
@@ -87,7 +91,7 @@ struct Input {
 
 /// Reads logs through the engine and gives all alerts.
 ///
-/// `format` is for all of them; found by itself when it is `None`.
+/// `format` is for all of them; found by itself when it is `None`. The error is for when none of them can be read.
 pub fn replay(
     engine: &mut Engine,
     paths: &[PathBuf],
@@ -96,14 +100,20 @@ pub fn replay(
     progress: &Progress,
 ) -> Result<Replayed, ReplayError> {
     let mut logs = Vec::new();
+    let mut broken = Vec::new();
     for path in paths {
-        logs.push(open(engine, path, format, settings, progress)?);
+        match open(engine, path, format, settings, progress) {
+            Ok(log) => logs.push(log),
+            Err(error) => broken.push(error),
+        }
+    }
+    if logs.is_empty() && !broken.is_empty() {
+        return Err(if broken.len() == 1 { broken.remove(0) } else { ReplayError::All(broken) });
     }
     // Earliest first, so that equal times are in the same order however the files were named.
     logs.sort_by(|left, right| (left.start, &left.path).cmp(&(right.start, &right.path)));
     let mut alerts = Alerts::default();
     let mut bytes = 0;
-    let mut broken = Vec::new();
     let is_merged = logs.len() > 1;
     let batch_chunks = (STEP_CHUNKS / logs.len().max(1)).max(1);
     // One step behind: while the workers count what was read last, they read on.
@@ -272,27 +282,12 @@ impl Log {
 
 impl Input {
     fn open(path: &Path, progress: &Progress) -> io::Result<Self> {
-        if path == Path::new("-") {
-            return Ok(Self {
-                reader: Box::new(io::stdin()),
-                sample: Vec::new(),
-                spare: None,
-                failure: None,
-            });
-        }
-        let mut file = Counted { inner: File::open(path)?, progress: Arc::clone(progress) };
-        let mut magic = Vec::new();
-        file.by_ref().take(2).read_to_end(&mut magic)?;
-        if magic == [0x1f, 0x8b] {
-            let compressed = BufReader::with_capacity(CHUNK_BYTES, io::Cursor::new(magic).chain(file));
-            return Ok(Self {
-                reader: Box::new(flate2::read::MultiGzDecoder::new(compressed)),
-                sample: Vec::new(),
-                spare: None,
-                failure: None,
-            });
-        }
-        Ok(Self { reader: Box::new(file), sample: magic, spare: None, failure: None })
+        let reader = if path == Path::new("-") {
+            unpacked(io::stdin())?
+        } else {
+            unpacked(Counted { inner: File::open(path)?, progress: Arc::clone(progress) })?
+        };
+        Ok(Self { reader, sample: Vec::new(), spare: None, failure: None })
     }
 
     fn fill_sample(&mut self) -> io::Result<()> {

@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::Args;
 
+use super::output::{print, tell};
 use crate::event::Timestamp;
 use crate::generate::{Config, Generator, Kind, write};
 use crate::rules::correlation::parse_span;
@@ -20,8 +21,8 @@ use crate::rules::correlation::parse_span;
 #[derive(Args)]
 pub struct Generate {
     /// Directory to write into; made if missing
-    #[arg(value_name = "DIR")]
-    directory: PathBuf,
+    #[arg(value_name = "DIR", required_unless_present = "list_kinds")]
+    directory: Option<PathBuf>,
     /// About how many lines of access log
     #[arg(long, default_value_t = 1_000_000)]
     lines: u64,
@@ -59,12 +60,17 @@ fn time(text: &str) -> Result<Timestamp, String> {
 impl Generate {
     /// Runs the command.
     pub fn run(&self) -> anyhow::Result<ExitCode> {
-        if self.list_kinds {
-            for kind in Kind::ALL {
-                println!("{:<40} {}", kind.name(), kind.description());
+        let directory = match &self.directory {
+            Some(directory) if !self.list_kinds => directory,
+            _ => {
+                print(|out| {
+                    Kind::ALL
+                        .iter()
+                        .try_for_each(|kind| writeln!(out, "{:<40} {}", kind.name(), kind.description()))
+                })?;
+                return Ok(ExitCode::SUCCESS);
             }
-            return Ok(ExitCode::SUCCESS);
-        }
+        };
         let kinds = match (&self.kinds, self.peaceful) {
             (_, true) => Vec::new(),
             (kinds, _) if kinds.is_empty() => Kind::ALL.to_vec(),
@@ -78,25 +84,25 @@ impl Generate {
             duration: self.duration,
             attacks: kinds,
         };
-        std::fs::create_dir_all(&self.directory).with_context(|| self.directory.display().to_string())?;
+        std::fs::create_dir_all(directory).with_context(|| directory.display().to_string())?;
         let output = |name: &str| {
-            let path = self.directory.join(name);
+            let path = directory.join(name);
             File::create(&path)
                 .map(|file| BufWriter::with_capacity(1 << 18, file))
                 .with_context(|| path.display().to_string())
         };
         let mut outputs = (output("access.log")?, output("events.jsonl")?, output("labels.jsonl")?);
         for (kind, speed) in Generator::new(&config)?.unstaged() {
-            eprintln!("watchbell: {kind} ({speed:?}) does not fit into the duration and is left out");
+            tell(format_args!("{kind} ({speed:?}) does not fit into the duration and is left out"));
         }
         let done = write(&config, &mut outputs.0, &mut outputs.1, &mut outputs.2, |_| {})?;
-        eprintln!(
+        tell(format_args!(
             "{} lines, {} events and {} labels in {}",
             done.lines,
             done.events,
             done.labels,
-            self.directory.display()
-        );
+            directory.display()
+        ));
         Ok(ExitCode::SUCCESS)
     }
 }

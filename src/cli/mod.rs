@@ -1,8 +1,11 @@
 //! The command line: what a person or a script can ask for. Each command has its file.
 
 mod generate;
+mod output;
 mod replay;
 mod rule_commands;
+mod rule_match;
+mod summary;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -11,10 +14,12 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::config::Config;
 use crate::rules::RuleSet;
+use output::tell;
 
 /// Watches a business's WhatsApp deployment and rings within a second when something is wrong.
 ///
-/// Exit status: 0 when the command ran, 1 when rules have faults or tests fail, 2 for bad use or unreadable input.
+/// Exit status: 0 when the command did all it was asked to; 1 when rules have faults, tests fail, or a part of the input
+/// could not be read; 2 for bad use, or when there was nothing to work on.
 #[derive(Parser)]
 #[command(name = "watchbell", version, propagate_version = true, max_term_width = 100)]
 struct Cli {
@@ -49,7 +54,7 @@ impl RuleSelection {
     fn load(&self) -> anyhow::Result<RuleSet> {
         let rules = RuleSet::load(!self.no_builtin_rules, &self.directories)?;
         for error in &rules.errors {
-            eprintln!("watchbell: fault in a rule: {error}");
+            tell(format_args!("fault in a rule: {error}"));
         }
         Ok(rules)
     }
@@ -68,19 +73,9 @@ pub fn run() -> ExitCode {
     };
     match result {
         Ok(code) => code,
-        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("watchbell: {error:#}");
+            tell(format_args!("{error:#}"));
             ExitCode::from(2)
         }
     }
-}
-
-/// Whoever read our output has had enough, as `head` has; that is no fault.
-fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    error.chain().any(|cause| {
-        let io = cause.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
-        let json = cause.downcast_ref::<serde_json::Error>().and_then(serde_json::Error::io_error_kind);
-        io.or(json) == Some(std::io::ErrorKind::BrokenPipe)
-    })
 }

@@ -1,32 +1,37 @@
 //! `watchbell rules`: look at rules, check them, test them.
 
-use std::io::{BufReader, Read, Write};
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
 
-use anyhow::Context;
 use clap::{Args, Subcommand};
 
-use super::{RuleSelection, read_config};
+use super::RuleSelection;
+use super::output::{print, tell};
+use super::rule_match::Match;
 use crate::alert::Condition;
-use crate::decode::{Decoded, Decoder, Format};
-use crate::event::{Class, Event, Schema};
-use crate::matching::{Matcher, Scanner};
-use crate::rules::{Body, RuleSet};
+use crate::rules::fault::RuleError;
+use crate::rules::{Rule, RuleSet};
 
 #[derive(Subcommand)]
 pub enum Rules {
     /// List rules: severity, name, condition, title
     List(List),
     /// Check rule files: every fault with file, line, key and what was expected
+    ///
+    /// Exit status: 0 when there are rules and all are fine, 1 when there are faults, 2 when there are no rules. What may be
+    /// a mistake is told as a warning and does not count.
     Check(Check),
     /// Run the tests that stand beside rules (`NAME.test.yml` beside `NAME.yml`)
+    ///
+    /// Exit status: 0 when tests ran and all passed, 1 when one failed, 2 when there was none to run.
     Test(Test),
     /// Print which detections match which lines, one JSON object a match
     ///
-    /// Stateless: detections only, no correlations, so that other engines can be compared with. Lines of JSON may use
-    /// ECS names or those of the Sigma taxonomy (cs-method, cs-uri-query, c-uri, sc-status, ...).
+    /// Each has the rule's id (its name where it has none) and the number of the line. Stateless: detections only, no
+    /// correlations, so that other engines can be compared with. Lines of JSON may use ECS names or those of the Sigma
+    /// taxonomy (cs-method, cs-uri-query, c-uri, sc-status, ...). Detections that are built in only for correlations to
+    /// refer to are left out unless --all is given.
     Match(Match),
 }
 
@@ -59,36 +64,6 @@ pub struct Test {
     filter: String,
 }
 
-/// Print which detections match which lines
-#[derive(Args)]
-pub struct Match {
-    /// Directory or file with Sigma rules; may be given several times [default: the rules that are built in]
-    #[arg(long = "rules", value_name = "DIR")]
-    directories: Vec<PathBuf>,
-    /// Format of the lines: combined, common, json, haproxy, alb or w3c [default: found]
-    #[arg(long)]
-    format: Option<Format>,
-    /// Treat lines as of this kind of log: webserver, proxy, application or any [default: as the lines say]
-    #[arg(long, value_parser = parse_class)]
-    class: Option<Class>,
-    /// Configuration file (login patterns, trusted proxies, ...)
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
-    /// Lines to look at; `-` is standard input
-    #[arg(value_name = "FILE")]
-    file: PathBuf,
-}
-
-fn parse_class(word: &str) -> Result<Class, String> {
-    match word {
-        "webserver" => Ok(Class::Webserver),
-        "proxy" => Ok(Class::Proxy),
-        "application" => Ok(Class::Application),
-        "any" => Ok(Class::Any),
-        _ => Err("expected webserver, proxy, application or any".to_owned()),
-    }
-}
-
 impl Rules {
     /// Runs the command.
     pub fn run(&self) -> anyhow::Result<ExitCode> {
@@ -104,27 +79,24 @@ impl Rules {
 impl List {
     fn run(&self) -> anyhow::Result<ExitCode> {
         let rules = self.rules.load()?;
-        let mut out = std::io::BufWriter::new(std::io::stdout().lock());
-        for rule in rules.rules.iter().filter(|rule| rule.reported) {
-            let condition = Condition::of(rule);
-            if self.json {
-                let line = serde_json::json!({
-                    "id": rule.id, "name": rule.name, "title": rule.title, "severity": rule.severity,
-                    "condition": condition, "tags": rule.tags, "falsepositives": rule.false_positives,
-                    "description": rule.description, "advice": rule.advice, "file": rule.place.file,
-                });
-                writeln!(out, "{line}")?;
-            } else {
-                writeln!(out, "{:<13} {:<40} {}", rule.severity, rule.handle(), rule.title)?;
-                let group_by = match &rule.body {
-                    Body::Detection(detection) => &detection.group_by,
-                    Body::Correlation(linked) => &linked.correlation.group_by,
-                };
-                writeln!(out, "{:<13} {} by {}", "", condition.text, group_by.join(" + "))?;
-            }
-        }
-        out.flush()?;
+        print(|out| {
+            rules.rules.iter().filter(|rule| rule.reported).try_for_each(|rule| self.write(out, rule))
+        })?;
         Ok(ExitCode::SUCCESS)
+    }
+
+    fn write(&self, out: &mut dyn Write, rule: &Rule) -> io::Result<()> {
+        let condition = Condition::of(rule);
+        if self.json {
+            let line = serde_json::json!({
+                "id": rule.id, "name": rule.name, "title": rule.title, "severity": rule.severity,
+                "condition": condition, "tags": rule.tags, "falsepositives": rule.false_positives,
+                "description": rule.description, "advice": rule.advice, "file": rule.place.file,
+            });
+            return writeln!(out, "{line}");
+        }
+        writeln!(out, "{:<13} {:<40} {}", rule.severity, rule.handle(), rule.title)?;
+        writeln!(out, "{:<13} {} by {}", "", condition.text, rule.group_by().join(" + "))
     }
 }
 
@@ -133,14 +105,27 @@ impl Check {
         // With the built-in rules, since correlations may refer to them; told of are only the files asked about.
         let rules = RuleSet::load(true, &self.paths)?;
         let builtin = self.paths.is_empty();
-        let errors: Vec<_> =
-            rules.errors.iter().filter(|error| error.place.file.starts_with("builtin/") == builtin).collect();
-        for error in &errors {
-            println!("{error}");
-        }
+        let is_asked = |fault: &&RuleError| fault.place.file.starts_with("builtin/") == builtin;
+        let errors: Vec<_> = rules.errors.iter().filter(is_asked).collect();
+        let warnings: Vec<_> = rules.warnings.iter().filter(is_asked).collect();
+        print(|out| {
+            warnings.iter().try_for_each(|warning| writeln!(out, "warning: {warning}"))?;
+            errors.iter().try_for_each(|error| writeln!(out, "{error}"))
+        })?;
         let count = rules.rules.iter().filter(|rule| rule.builtin == builtin).count();
-        eprintln!("{count} rules are fine, {} faults", errors.len());
-        Ok(if errors.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(1) })
+        let warned = match warnings.len() {
+            0 => String::new(),
+            number => format!(", {number} warnings"),
+        };
+        tell(format_args!("{count} rules are fine, {} faults{warned}", errors.len()));
+        Ok(match (errors.is_empty(), count) {
+            (false, _) => ExitCode::from(1),
+            (true, 0) => {
+                tell("there are no rules here: rules are in files that end in .yml or .yaml");
+                ExitCode::from(2)
+            }
+            (true, _) => ExitCode::SUCCESS,
+        })
     }
 }
 
@@ -148,76 +133,28 @@ impl Test {
     fn run(&self) -> anyhow::Result<ExitCode> {
         let files = crate::rule_test::collect(&self.paths)?;
         let outcomes = crate::rule_test::run(&files, &self.filter);
-        let mut failed = 0;
-        for outcome in &outcomes {
-            for failure in &outcome.failures {
-                failed += 1;
-                println!("FAILED {}: {failure}", outcome.file);
-            }
-        }
+        let failed: usize = outcomes.iter().map(|outcome| outcome.failures.len()).sum();
         let passed: usize = outcomes.iter().map(|outcome| outcome.passed).sum();
-        for outcome in outcomes.iter().filter(|outcome| outcome.passed == 0 && outcome.failures.is_empty()) {
-            println!("NO TESTS {}", outcome.file);
-        }
-        println!("{passed} passed, {failed} failed");
-        Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::from(1) })
-    }
-}
-
-impl Match {
-    fn run(&self) -> anyhow::Result<ExitCode> {
-        let rules = RuleSet::load(self.directories.is_empty(), &self.directories)?;
-        for error in &rules.errors {
-            eprintln!("watchbell: fault in a rule: {error}");
-        }
-        let mut settings = read_config(self.config.as_ref())?.decode;
-        if self.class.is_some() {
-            settings.class = self.class;
-        }
-        let mut schema = Schema::new();
-        let matcher = Matcher::compile(&rules, &mut schema);
-        let schema = Arc::new(schema);
-        let mut bytes = Vec::new();
-        if self.file.as_os_str() == "-" {
-            std::io::stdin().read_to_end(&mut bytes)?;
-        } else {
-            let file = std::fs::File::open(&self.file).with_context(|| self.file.display().to_string())?;
-            BufReader::new(file).read_to_end(&mut bytes).with_context(|| self.file.display().to_string())?;
-        }
-        let text = String::from_utf8_lossy(&bytes);
-        let format = match &self.format {
-            Some(format) => format.clone(),
-            None => Format::detect(&text).with_context(|| {
-                format!(
-                    "{}: no known format reads its first lines; name one with --format",
-                    self.file.display()
-                )
-            })?,
-        };
-        let mut decoder = Decoder::new(format, Arc::clone(&schema), Arc::new(settings));
-        let mut scanner = Scanner::new(&matcher);
-        let mut event = Event::new(&schema);
-        let mut out = std::io::BufWriter::new(std::io::stdout().lock());
-        for (index, line) in text.lines().enumerate() {
-            let number = index + 1;
-            event.clear();
-            match decoder.decode(line, &mut event) {
-                Ok(Decoded::Nothing) => continue,
-                Ok(_) => {}
-                Err(error) => {
-                    eprintln!("watchbell: {}:{number}: {error}", self.file.display());
-                    continue;
+        print(|out| {
+            for outcome in &outcomes {
+                for failure in &outcome.failures {
+                    writeln!(out, "FAILED {}: {failure}", outcome.file)?;
                 }
             }
-            let mut matched = Vec::new();
-            scanner.scan(&matcher, &event, |rule| matched.push(rule));
-            matched.sort_unstable();
-            for rule in matched {
-                let line = serde_json::json!({"rule": rules.rules[rule].identity(), "line": number});
-                writeln!(out, "{line}")?;
+            for outcome in &outcomes {
+                if outcome.passed == 0 && outcome.failures.is_empty() {
+                    writeln!(out, "NO TESTS {}", outcome.file)?;
+                }
             }
-        }
-        out.flush()?;
-        Ok(ExitCode::SUCCESS)
+            writeln!(out, "{passed} passed, {failed} failed")
+        })?;
+        Ok(match (failed, passed) {
+            (0, 0) => {
+                tell("there are no tests here: those of NAME.yml are in NAME.test.yml beside it");
+                ExitCode::from(2)
+            }
+            (0, _) => ExitCode::SUCCESS,
+            _ => ExitCode::from(1),
+        })
     }
 }

@@ -21,7 +21,7 @@ use std::fmt;
 use std::time::Duration;
 
 use correlation::Correlation;
-use detection::Expression;
+use detection::{Check, Expression};
 use fault::Place;
 pub use set::RuleSet;
 
@@ -149,6 +149,16 @@ impl Rule {
             Body::Detection(_) => 1,
             Body::Correlation(linked) => linked.level,
         }
+    }
+
+    /// Whether a regular expression of the rule was not looked for to the end in some text.
+    pub fn has_given_up(&self) -> bool {
+        let Body::Detection(detection) = &self.body else { return false };
+        let mut has_given_up = false;
+        detection.expression.tests(&mut |test| {
+            has_given_up |= matches!(&test.check, Check::Regex(regex) if regex.has_given_up());
+        });
+        has_given_up
     }
 
     /// The id, else the name, else the title: what identifies the rule across versions.

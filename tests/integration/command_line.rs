@@ -8,6 +8,25 @@ fn watchbell(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_watchbell")).args(arguments).stdin(Stdio::null()).output().unwrap()
 }
 
+/// Runs with something on standard input.
+fn watchbell_reading(arguments: &[&str], input: &[u8]) -> Output {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_watchbell"))
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(input).unwrap();
+    child.wait_with_output().unwrap()
+}
+
+fn packed(text: &str) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    encoder.write_all(text.as_bytes()).unwrap();
+    encoder.finish().unwrap()
+}
+
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
@@ -74,6 +93,9 @@ fn replay_reads_standard_input_and_sums_up_what_it_could_not_read() {
 #[test]
 fn bad_use_ends_with_2_and_says_what_to_do() {
     let directory = tempfile::tempdir().unwrap();
+    let empty = directory.path().join("empty");
+    std::fs::create_dir(&empty).unwrap();
+    let empty = empty.display().to_string();
     let prose = write(directory.path(), "prose.txt", "This is no log.\nNor is this.\n");
     let config = write(directory.path(), "bad.toml", "[decode]\nlogin = 1\n");
     let log = write(directory.path(), "access.log", &attack());
@@ -85,6 +107,11 @@ fn bad_use_ends_with_2_and_says_what_to_do() {
         (vec!["replay", "--config", config.as_str(), log.as_str()], "unknown field `login`"),
         (vec!["replay", "--min-severity", "dire", log.as_str()], "informational"),
         (vec!["rules", "check", "/no/such/directory"], "/no/such/directory"),
+        (vec!["rules", "check", empty.as_str()], "no rules"),
+        (vec!["rules", "test", empty.as_str()], "no tests"),
+        (vec!["rules", "test", "--filter", "nothing-is-called-so"], "no tests"),
+        (vec!["replay", "/no/such/file", "/nor/this"], "/nor/this"),
+        (vec!["generate"], "<DIR>"),
     ] {
         let output = watchbell(&arguments);
         assert_eq!(output.status.code(), Some(2), "{arguments:?}");
@@ -209,7 +236,190 @@ fn of_a_file_that_breaks_off_the_good_part_is_read() {
     let path = directory.path().join("access.log.gz");
     std::fs::write(&path, packed).unwrap();
     let output = watchbell(&["replay", "--output", "ndjson", &path.display().to_string()]);
-    assert_eq!(output.status.code(), Some(2));
+    assert_eq!(output.status.code(), Some(1));
     assert!(text(&output.stdout).contains("brute_force_by_address"), "{}", text(&output.stderr));
     assert!(text(&output.stderr).contains("access.log.gz"), "{}", text(&output.stderr));
+}
+
+#[test]
+fn no_command_minds_that_nobody_listens() {
+    let directory = tempfile::tempdir().unwrap();
+    let log = write(directory.path(), "access.log", &attack());
+    let faulty = write(directory.path(), "faulty.yml", "title: A\n");
+    let target = directory.path().join("out").display().to_string();
+    for (arguments, code) in [
+        (vec!["replay", log.as_str()], 0),
+        (vec!["replay", "--output", "ndjson", log.as_str()], 0),
+        (vec!["rules", "list"], 0),
+        (vec!["rules", "check"], 0),
+        (vec!["rules", "check", faulty.as_str()], 1),
+        (vec!["rules", "test", "--filter", "flood"], 0),
+        (vec!["rules", "match", "--all", log.as_str()], 0),
+        (vec!["generate", "--list-kinds"], 0),
+        (vec!["generate", "--lines", "100", "--duration", "10m", target.as_str()], 0),
+        (vec!["--help"], 0),
+    ] {
+        let closed = || Stdio::from(std::io::pipe().unwrap().1);
+        let mut command = Command::new(env!("CARGO_BIN_EXE_watchbell"));
+        command.args(&arguments).stdin(Stdio::null());
+        let output =
+            command.stdout(closed()).stderr(Stdio::piped()).spawn().unwrap().wait_with_output().unwrap();
+        let errors = text(&output.stderr);
+        assert!(!errors.contains("panicked"), "{arguments:?}: {errors}");
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {errors}");
+        let status = command.stdout(closed()).stderr(closed()).status().unwrap();
+        assert_eq!(status.code(), Some(code), "{arguments:?} without standard error");
+    }
+}
+
+#[test]
+fn gzip_is_read_wherever_it_comes_from() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("without-an-ending");
+    std::fs::write(&file, packed(&attack())).unwrap();
+    let file = file.display().to_string();
+    let output = watchbell_reading(&["replay", "-"], &packed(&attack()));
+    assert!(text(&output.stdout).contains("brute_force_by_address"), "{}", text(&output.stderr));
+    let plain = watchbell_reading(&["rules", "match", "--all", "-"], attack().as_bytes()).stdout;
+    assert!(text(&plain).lines().count() > 12);
+    assert_eq!(
+        text(&watchbell_reading(&["rules", "match", "--all", "-"], &packed(&attack())).stdout),
+        text(&plain)
+    );
+    assert_eq!(text(&watchbell(&["rules", "match", "--all", &file]).stdout), text(&plain));
+}
+
+#[test]
+fn what_can_be_staged_is_listed_without_a_directory() {
+    let output = watchbell(&["generate", "--list-kinds"]);
+    assert!(output.status.success() && text(&output.stdout).lines().count() > 20, "{}", text(&output.stderr));
+}
+
+#[test]
+fn a_file_that_cannot_be_read_does_not_keep_the_others_from_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let log = write(directory.path(), "access.log", &attack());
+    let output = watchbell(&["replay", "/no/such/file", &log, "/nor/this"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stdout).contains("brute_force_by_address"), "{}", text(&output.stdout));
+    let errors = text(&output.stderr);
+    assert!(errors.contains("/no/such/file") && errors.contains("/nor/this"), "{errors}");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_file_is_read_once_by_whatever_names() {
+    let directory = tempfile::tempdir().unwrap();
+    let log = write(directory.path(), "access.log", &attack());
+    let link = directory.path().join("link.log");
+    std::os::unix::fs::symlink("access.log", &link).unwrap();
+    let link = link.display().to_string();
+    let output = watchbell(&["replay", &log, &link, &log]);
+    assert!(output.status.success());
+    assert!(text(&output.stdout).contains("\n13 lines, 13 events"), "{}", text(&output.stdout));
+    assert_eq!(text(&output.stderr).matches("read once").count(), 2, "{}", text(&output.stderr));
+}
+
+#[test]
+fn of_many_alerts_of_a_rule_a_person_sees_some() {
+    let directory = tempfile::tempdir().unwrap();
+    let lines = |path: &str, count: usize| -> String {
+        let line = |n| {
+            format!(
+                "203.0.{}.{} - - [10/Oct/2026:13:55:00 +0000] \"GET {path} HTTP/1.1\" 200 1 \"-\" \"x\"\n",
+                n / 200,
+                n % 200
+            )
+        };
+        (0..count).map(line).collect()
+    };
+    let log = write(
+        directory.path(),
+        "access.log",
+        &(lines("/low", 1300) + &lines("/dire", 190) + &lines("/few", 3)),
+    );
+    let rule = |name: &str, level: &str| {
+        format!(
+            "title: T\nname: {name}\nlevel: {level}\nlogsource: {{category: webserver}}\ndetection: {{s: {{url.path: /{name}}}, condition: s}}\n"
+        )
+    };
+    let rules = write(
+        directory.path(),
+        "r.yml",
+        &[rule("low", "low"), rule("dire", "critical"), rule("few", "low")].join("---\n"),
+    );
+    let output = watchbell(&["replay", "--no-builtin-rules", "--rules", &rules, &log]);
+    let summary = text(&output.stdout);
+    let listed = |name: &str| summary.lines().filter(|line| line.starts_with(&format!("  {name}  "))).count();
+    assert_eq!((listed("dire"), listed("low"), listed("few")), (190, 20, 3), "{summary}");
+    assert!(summary.starts_with("CRITICAL (190)\n"), "the worst first");
+    assert!(summary.contains("LOW (1,303)\n"), "all are counted");
+    assert!(summary.contains("  and 1,280 more of low (see --output ndjson)\n"));
+    assert_eq!(summary.matches(" more of ").count(), 1);
+}
+
+#[test]
+fn rules_match_leaves_out_what_is_built_in_for_correlations_alone() {
+    let directory = tempfile::tempdir().unwrap();
+    let log = write(directory.path(), "access.log", &attack());
+    let matches =
+        |arguments: &[&str]| text(&watchbell(&[&["rules", "match"], arguments, &[&log]].concat()).stdout);
+    assert_eq!(matches(&[]), "", "no detection that is reported matches a failed login");
+    assert!(matches(&["--all"]).lines().count() > 12);
+    let own = write(
+        directory.path(),
+        "r.yml",
+        "title: A\nname: a\nlogsource: {category: webserver}\ndetection: {s: {cs-method: POST}, condition: s}\n\
+         ---\ntitle: C\nname: c\ncorrelation: {type: event_count, rules: a, timespan: 1m, condition: {gte: 2}}\n",
+    );
+    assert_eq!(matches(&["--rules", &own]).lines().count(), 12, "one's own are compared with other engines");
+}
+
+#[test]
+fn an_allowlist_for_a_rule_that_is_not_there_is_told() {
+    let directory = tempfile::tempdir().unwrap();
+    let log = write(directory.path(), "access.log", &attack());
+    let config = write(
+        directory.path(),
+        "w.toml",
+        "\n[[allowlist]]\nusers = ['x']\nrules = ['brute_force_by_adress']\nreason = 'x'\nexpires_at = 2027-01-31T00:00:00Z\n",
+    );
+    let output = watchbell(&["replay", "--config", &config, &log]);
+    assert!(output.status.success());
+    let errors = text(&output.stderr);
+    assert!(errors.contains("w.toml:2: allowlist entry 1"), "{errors}");
+    assert!(errors.contains("did you mean 'brute_force_by_address'?"), "{errors}");
+}
+
+#[test]
+fn a_regular_expression_that_takes_too_long_is_told() {
+    let directory = tempfile::tempdir().unwrap();
+    let log = write(
+        directory.path(),
+        "access.log",
+        &attack().replace("GET / ", &format!("GET /{} ", "a".repeat(4000))),
+    );
+    let rules = write(
+        directory.path(),
+        "r.yml",
+        "title: A\nname: tautology\nlogsource: {category: webserver}\ndetection: {s: {'url.query|re': '(\\w+)=\\1'}, t: {'url.path|re': '(\\w+)=\\1'}, condition: 1 of *}\n",
+    );
+    let output = watchbell(&["replay", "--rules", &rules, &log]);
+    let errors = text(&output.stderr);
+    assert!(errors.contains("tautology: its regular expression takes too long"), "{errors}");
+}
+
+#[test]
+fn a_key_that_may_be_a_slip_is_a_warning() {
+    let directory = tempfile::tempdir().unwrap();
+    let rules = write(
+        directory.path(),
+        "r.yml",
+        "title: A\nsimulation: x\nlogsource: {category: webserver}\ndetection: {s: {a: b}, condition: s}\n",
+    );
+    let output = watchbell(&["rules", "check", &rules]);
+    assert_eq!(output.status.code(), Some(0));
+    assert!(text(&output.stdout).starts_with("warning: "), "{}", text(&output.stdout));
+    assert!(text(&output.stdout).contains("r.yml:2: simulation: "), "{}", text(&output.stdout));
+    assert!(text(&output.stderr).contains("1 rules are fine, 0 faults, 1 warnings"));
 }
