@@ -120,6 +120,9 @@ well_known_fields! {
     /// Host asked for.
     URL_DOMAIN = "url.domain";
     /// Absolute URL, where the log has one.
+    ///
+    /// If a rule names it (in Sigma's taxonomy it is `c-uri`), it is there for every request of an access log: the
+    /// target, and where the host is known also `http://` with host and target. Public rules mean now this, now that.
     URL_FULL = "url.full";
     /// Response status code.
     STATUS_CODE = "http.response.status_code";
@@ -195,6 +198,8 @@ const ALIASES: &[(&str, FieldId)] = &[
 #[derive(Clone, Debug)]
 pub struct Schema {
     names: Vec<Box<str>>,
+    /// By number, whether a rule names the field.
+    is_named: Vec<bool>,
     numbers: HashMap<Box<str>, FieldId, foldhash::fast::FixedState>,
 }
 
@@ -207,10 +212,11 @@ impl Default for Schema {
 impl Schema {
     /// The well-known fields and their aliases.
     pub fn new() -> Self {
-        let mut schema = Self { names: Vec::new(), numbers: HashMap::default() };
+        let mut schema = Self { names: Vec::new(), is_named: Vec::new(), numbers: HashMap::default() };
         for name in field::NAMES {
             schema.intern(name);
         }
+        schema.is_named.fill(false);
         for &(alias, id) in ALIASES {
             schema.numbers.insert(alias.into(), id);
         }
@@ -225,15 +231,29 @@ impl Schema {
     /// The number of the field `name`, new if need be.
     ///
     /// Called for names out of rules, never out of events, so the schema does not grow with traffic.
-    /// Beyond 65,535 names all further ones share the last number.
+    /// Beyond 65,534 names all further ones share the last number.
     pub fn intern(&mut self, name: &str) -> FieldId {
-        if let Some(id) = self.find(name) {
-            return id;
+        let id = self.find(name).unwrap_or_else(|| self.add(name));
+        if let Some(is_named) = self.is_named.get_mut(id.index()) {
+            *is_named = true;
         }
-        let id = FieldId(u16::try_from(self.names.len()).unwrap_or(u16::MAX));
-        self.names.push(name.into());
+        id
+    }
+
+    fn add(&mut self, name: &str) -> FieldId {
+        // The very last number stands for no field.
+        let id = FieldId(u16::try_from(self.names.len()).unwrap_or(u16::MAX).min(u16::MAX - 1));
+        if id.index() == self.names.len() {
+            self.names.push(name.into());
+            self.is_named.push(false);
+        }
         self.numbers.insert(name.into(), id);
         id
+    }
+
+    /// Whether a rule looks at the field: what costs memory to derive is derived only then.
+    pub fn is_named_by_rules(&self, id: FieldId) -> bool {
+        self.is_named.get(id.index()).copied().unwrap_or(false)
     }
 
     /// The name of a field.
@@ -520,6 +540,19 @@ mod tests {
         assert_eq!(schema.find("message"), Some(field::MESSAGE));
         assert_eq!(schema.name(field::USER_AGENT), "user_agent.original");
         assert_eq!(schema.find("cs-user-agent"), schema.find("c-useragent"));
+    }
+
+    #[test]
+    fn the_schema_has_an_end() {
+        let mut schema = Schema::new();
+        assert!(!schema.is_named_by_rules(field::URL_FULL));
+        schema.intern("c-uri");
+        assert!(schema.is_named_by_rules(field::URL_FULL) && !schema.is_named_by_rules(field::URL_PATH));
+        for n in 0..70_000 {
+            schema.intern(&n.to_string());
+        }
+        assert_eq!(schema.len(), 65_535);
+        assert_eq!(schema.find("69999"), Some(FieldId(65_534)));
     }
 
     #[test]

@@ -154,6 +154,27 @@ impl<'a> Record<'a> {
     }
 }
 
+/// Fills `url.full` where the log has no absolute URL. Not every event is worth the memory: only if a rule asks.
+#[cold]
+pub(super) fn derive_full_url(event: &mut Event<'_>) {
+    if !matches!(event.get(field::URL_FULL), Value::Missing) {
+        return;
+    }
+    let target = match event.get(field::URL_ORIGINAL) {
+        // Only what was a request of HTTP has a normal form.
+        Value::Text(target) if event.get(field::URL_NORMALIZED).is_some() => target.clone(),
+        _ => return,
+    };
+    let full = match event.text(field::URL_DOMAIN) {
+        Some(host) if target.starts_with('/') => {
+            let full = Value::Text(Cow::Owned(format!("http://{host}{target}")));
+            Value::List(vec![Value::Text(target), full])
+        }
+        _ => Value::Text(target),
+    };
+    event.set(field::URL_FULL, full);
+}
+
 /// Says of an event that its line was cut.
 #[cold]
 pub(super) fn flag_truncated(event: &mut Event<'_>) {

@@ -33,7 +33,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer};
 
-use crate::event::{Class, Event, Schema};
+use crate::event::{Class, Event, Schema, field};
 pub use tally::Tally;
 pub use undecodable::Undecodable;
 
@@ -184,13 +184,16 @@ pub struct Decoder {
     clock: time::Clock,
     /// Room for the path of a JSON key.
     path: String,
+    /// Whether a rule asks for `url.full`.
+    needs_full_url: bool,
 }
 
 impl Decoder {
     /// A decoder of lines in `format`.
     pub fn new(format: Format, schema: Arc<Schema>, settings: Arc<Settings>) -> Self {
         let clock = time::Clock::new(settings.zone.clone());
-        Self { format, schema, settings, clock, path: String::new() }
+        let needs_full_url = schema.is_named_by_rules(field::URL_FULL);
+        Self { format, schema, settings, clock, path: String::new(), needs_full_url }
     }
 
     /// Fills `event`, which must be clear, from a line.
@@ -200,7 +203,15 @@ impl Decoder {
     /// Syslog, HAProxy and others cut long lines. Of a line that was cut the event has what is there, once a request
     /// has begun; a cut within the number of bytes cannot be seen.
     pub fn decode<'a>(&mut self, line: &'a str, event: &mut Event<'a>) -> Result<Decoded, Undecodable> {
-        if line.len() > TEXT_LIMIT { self.decode_long(line, event) } else { self.decode_line(line, event) }
+        let decoded = if line.len() > TEXT_LIMIT {
+            self.decode_long(line, event)
+        } else {
+            self.decode_line(line, event)
+        };
+        if self.needs_full_url {
+            access::derive_full_url(event);
+        }
+        decoded
     }
 
     #[cold]

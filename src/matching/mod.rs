@@ -218,7 +218,9 @@ impl Scanner {
         decided.tests.iter().for_each(|test| self.marks.found(matcher, &decided, *test));
         let is_target_read = self.read_target(matcher, &decided, event);
         for (id, value) in event.fields() {
-            if SMALL_FIELDS.contains(&id) || (is_target_read && TARGET_FIELDS.contains(&id)) {
+            let is_read = SMALL_FIELDS.contains(&id)
+                || (is_target_read && (TARGET_FIELDS.contains(&id) || is_target_again(event, id)));
+            if is_read {
                 continue;
             }
             let tested = matcher.tested.get(id.index()).copied().unwrap_or(false);
@@ -301,11 +303,13 @@ impl Scanner {
         let Some((target, path_end)) = path_in_target(event) else { return false };
         let normalized = event.text(field::URL_NORMALIZED);
         let is_normal = normalized == Some(target);
+        let is_full = event.text(field::URL_FULL) == Some(target);
         let keywords = matcher.has_keywords && keywords_look_at(event, field::URL_ORIGINAL);
         for hit in self.cache.find_in_target(&matcher.texts, target, path_end) {
             let counts = match hit.field {
                 field::URL_ORIGINAL | field::URL_PATH | field::URL_QUERY => true,
                 field::URL_NORMALIZED => is_normal,
+                field::URL_FULL => is_full,
                 other => keywords && other == ANY_FIELD,
             };
             if counts {
@@ -432,6 +436,11 @@ fn keywords_look_at(event: &Event<'_>, id: FieldId) -> bool {
         | field::LOG_FLAGS => !is_access_log,
         _ => true,
     }
+}
+
+/// Whether a field is `url.full`, and no more than the request target.
+fn is_target_again(event: &Event<'_>, id: FieldId) -> bool {
+    id == field::URL_FULL && event.text(id).is_some_and(|full| event.text(field::URL_ORIGINAL) == Some(full))
 }
 
 /// The target and the length of its path, when path and query are the parts of the target, as in access logs.

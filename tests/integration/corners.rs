@@ -543,3 +543,28 @@ fn the_start_of_an_endless_line_is_read_and_lines_after_it_are_where_they_are() 
         }
     }
 }
+
+#[test]
+fn rules_for_proxies_find_the_full_url_in_the_log_of_a_reverse_proxy() {
+    for (test, head, is_found) in [
+        ("c-uri|endswith: /mgmt/tm/util/bash", "", true),
+        ("c-uri: /mgmt/tm/util/bash", "f5.example ", true),
+        ("c-uri|contains: .example/mgmt/", "f5.example ", true),
+        ("c-uri|startswith: 'http://f5.'", "f5.example ", true),
+        ("c-uri|re: '^https?://'", "", false),
+        ("c-uri: null", "", false),
+    ] {
+        let rules = rules(&format!(
+            "title: x\nname: x\nlogsource: {{category: webserver}}\ndetection: {{s: {{{test}}}, condition: s}}\nlevel: low\n"
+        ));
+        let mut engine =
+            Engine::new(&rules, Allowlist::default(), &Settings { threads: 1, ..Settings::default() })
+                .unwrap();
+        let source = engine.add_source("test", "", Arc::new(decode::Settings::default()));
+        let text = format!(
+            "{head}203.0.113.7 - - [24/Nov/2026:10:00:00 +0000] \"POST /mgmt/tm/util/bash HTTP/1.1\" 404 5 \"-\" \"x\"\n"
+        );
+        engine.read(vec![Chunk { source, text, format: Format::Combined, received: None }]);
+        assert_eq!(engine.counts().matches[2] == 1, is_found, "{test}, {head}");
+    }
+}

@@ -296,6 +296,33 @@ fn junk_in_a_forwarding_header_does_not_make_the_proxy_the_client() {
 }
 
 #[test]
+fn a_rule_that_names_the_full_url_finds_one_in_every_request() {
+    let mut schema = Schema::new();
+    schema.intern("c-uri");
+    let schema = Arc::new(schema);
+    let line = |head: &str, target: &str| {
+        format!(r#"{head}203.0.113.7 - - [24/Nov/2026:10:00:00 +0000] "{target} HTTP/1.1" 200 5"#)
+    };
+    for (format, line, expected) in [
+        ("combined", line("", "GET /a?b=c"), Some("/a?b=c")),
+        ("combined", line("shop.example:443 ", "GET /a?b=c"), Some("/a?b=c\nhttp://shop.example/a?b=c")),
+        ("combined", line("shop.example ", r"GET /a\x22"), Some("/a\"\nhttp://shop.example/a\"")),
+        ("combined", line("shop.example ", "GET http://a.example/b"), Some("http://a.example/b")),
+        ("combined", line("", "CONNECT a.example:443"), Some("a.example:443")),
+        ("combined", line("", "junk"), None),
+        ("alb", ALB.to_owned(), Some("https://shop.example:443/api/v1/login?x=1")),
+        ("json", CADDY.to_owned(), Some("/api/orders/17?x=1\nhttp://shop.example/api/orders/17?x=1")),
+        ("json", r#"{"cs-method":"GET","cs-uri-query":"/x","cs-host":"shop.example"}"#.to_owned(), None),
+    ] {
+        let mut decoder = Decoder::new(format.parse().unwrap(), Arc::clone(&schema), Arc::default());
+        let mut event = Event::new(&schema);
+        decoder.decode(&line, &mut event).unwrap();
+        assert_eq!(event.get(field::URL_FULL).to_text().as_deref(), expected, "{line}");
+    }
+    check("combined", &line("", "GET /a?b=c"), "url.full=");
+}
+
+#[test]
 fn haproxy() {
     let expected = "at=2026-11-24T10:00:00.655Z
          client=203.0.113.7
