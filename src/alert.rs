@@ -10,7 +10,7 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::value::RawValue;
 
 use crate::event::Timestamp;
-use crate::rules::correlation::Measure;
+use crate::rules::correlation::Kind;
 use crate::rules::{Body, Rule, RuleSet, Severity};
 
 /// An episode is over when nothing was found for its rule's span, and at least for this long. Attackers pause; an
@@ -202,20 +202,18 @@ impl Condition {
             },
             Body::Correlation(linked) => {
                 let correlation = &linked.correlation;
-                let (kind, fields, noun) = match &correlation.measure {
-                    Measure::EventCount => ("event_count", Vec::new(), "events".to_owned()),
-                    Measure::ValueCount(fields) => {
+                let (kind, fields, noun) = match &correlation.kind {
+                    Kind::EventCount => ("event_count", Vec::new(), "events".to_owned()),
+                    Kind::ValueCount(fields) => {
                         ("value_count", fields.clone(), format!("distinct {}", fields.join(" + ")))
                     }
-                    Measure::Temporal => ("temporal", Vec::new(), "of the rules".to_owned()),
-                    Measure::TemporalOrdered => {
+                    Kind::Temporal => ("temporal", Vec::new(), "of the rules".to_owned()),
+                    Kind::TemporalOrdered => {
                         ("temporal_ordered", Vec::new(), "of the rules in order".to_owned())
                     }
-                    Measure::ValueSum(field) => ("value_sum", vec![field.clone()], format!("sum of {field}")),
-                    Measure::ValueAvg(field) => {
-                        ("value_avg", vec![field.clone()], format!("mean of {field}"))
-                    }
-                    Measure::ValuePercentile(field, percentile) => (
+                    Kind::ValueSum(field) => ("value_sum", vec![field.clone()], format!("sum of {field}")),
+                    Kind::ValueAvg(field) => ("value_avg", vec![field.clone()], format!("mean of {field}")),
+                    Kind::ValuePercentile(field, percentile) => (
                         "value_percentile",
                         vec![field.clone()],
                         format!("percentile {percentile} of {field}"),

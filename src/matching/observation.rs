@@ -11,7 +11,7 @@ use siphasher::sip128::{Hasher128 as _, SipHasher13};
 use smallvec::SmallVec;
 
 use crate::event::{Event, FieldId, Schema, Value, field};
-use crate::rules::correlation::{Correlation, Measure as Wanted};
+use crate::rules::correlation::{Correlation, Kind};
 use crate::rules::detection::Comparison;
 use crate::rules::pattern::fold_case;
 use crate::rules::{Body, RuleSet};
@@ -198,15 +198,15 @@ impl Plan {
                             subject_number: 0,
                             fields: correlation.group_by.iter().map(&mut field).collect(),
                             may_miss: false,
-                            value: match &correlation.measure {
-                                Wanted::EventCount => ValueOf::Occurrence,
-                                Wanted::Temporal | Wanted::TemporalOrdered => ValueOf::Rule(place as u8),
-                                Wanted::ValueCount(fields) => {
+                            value: match &correlation.kind {
+                                Kind::EventCount => ValueOf::Occurrence,
+                                Kind::Temporal | Kind::TemporalOrdered => ValueOf::Rule(place as u8),
+                                Kind::ValueCount(fields) => {
                                     ValueOf::Distinct(fields.iter().map(&mut field).collect())
                                 }
-                                Wanted::ValueSum(name)
-                                | Wanted::ValueAvg(name)
-                                | Wanted::ValuePercentile(name, _) => ValueOf::Number(field(name)),
+                                Kind::ValueSum(name)
+                                | Kind::ValueAvg(name)
+                                | Kind::ValuePercentile(name, _) => ValueOf::Number(field(name)),
                             },
                         };
                         plan.add(*input, tap);
@@ -373,13 +373,13 @@ fn aliased<'c>(correlation: &'c Correlation, reference: &str, name: &'c str) -> 
 }
 
 fn spec_of(correlation: &Correlation, lateness: std::time::Duration) -> Spec {
-    let measure = match &correlation.measure {
-        Wanted::EventCount => Measure::Count,
-        Wanted::ValueCount(_) | Wanted::Temporal => Measure::Distinct,
-        Wanted::TemporalOrdered => Measure::Order(u8::try_from(correlation.rules.len()).unwrap_or(u8::MAX)),
-        Wanted::ValueSum(_) => Measure::Sum,
-        Wanted::ValueAvg(_) => Measure::Mean,
-        Wanted::ValuePercentile(_, percentile) => Measure::Percentile(*percentile),
+    let measure = match &correlation.kind {
+        Kind::EventCount => Measure::Count,
+        Kind::ValueCount(_) | Kind::Temporal => Measure::Distinct,
+        Kind::TemporalOrdered => Measure::Order(u8::try_from(correlation.rules.len()).unwrap_or(u8::MAX)),
+        Kind::ValueSum(_) => Measure::Sum,
+        Kind::ValueAvg(_) => Measure::Mean,
+        Kind::ValuePercentile(_, percentile) => Measure::Percentile(*percentile),
     };
     Spec {
         measure,

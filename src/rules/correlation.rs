@@ -11,7 +11,7 @@ use super::yaml::{Data, Node};
 #[derive(Clone, Debug, PartialEq)]
 pub struct Correlation {
     /// What is measured.
-    pub measure: Measure,
+    pub kind: Kind,
     /// Ids or names of the rules whose matches it looks at.
     pub rules: Vec<String>,
     /// Fields or aliases that matches must agree on to be counted together. A match without one is not counted.
@@ -37,7 +37,7 @@ pub struct Alias {
 
 /// What a correlation measures in its window.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Measure {
+pub enum Kind {
     /// How many matches.
     EventCount,
     /// How many distinct values of the fields together; a match without one of them is not counted.
@@ -84,20 +84,20 @@ pub fn parse(node: &Node, generate: Option<bool>, faults: &mut Faults) -> Option
     let group_by = if node.get("group-by").is_some() { names(node, "group-by", faults) } else { Vec::new() };
     let timespan = timespan(node, faults);
     let aliases = aliases(node, &rules, faults);
-    let kind = match node.get("type") {
-        Some(kind) => kind.text().map(|text| (text, kind.line)),
+    let word = match node.get("type") {
+        Some(word) => word.text().map(|text| (text, word.line)),
         None => None,
     };
-    let Some((kind, kind_line)) = kind else {
+    let Some((word, word_line)) = word else {
         faults.note(node.line, "correlation.type", format!("one of {TYPES}"));
         condition(node, "", rules.len(), faults);
         return None;
     };
-    let most = if kind.starts_with("temporal") { MAX_TEMPORAL_RULES } else { MAX_RULES };
+    let most = if word.starts_with("temporal") { MAX_TEMPORAL_RULES } else { MAX_RULES };
     if rules.len() > most {
-        faults.note(node.line, "correlation.rules", format!("at most {most} rules for {kind}"));
+        faults.note(node.line, "correlation.rules", format!("at most {most} rules for {word}"));
     }
-    let condition = condition(node, kind, rules.len(), faults);
+    let condition = condition(node, word, rules.len(), faults);
     let generate = match node.get("generate").map(|node| (&node.data, node.line)) {
         None => generate.unwrap_or(false),
         Some((Data::Bool(value), _)) => *value,
@@ -113,14 +113,14 @@ pub fn parse(node: &Node, generate: Option<bool>, faults: &mut Faults) -> Option
                 faults.note(
                     node.line,
                     "correlation.condition.field",
-                    format!("one field, whose numbers {kind} takes"),
+                    format!("one field, whose numbers {word} takes"),
                 );
                 None
             }
         }
     };
-    let measure = match kind {
-        "event_count" => Some(Measure::EventCount),
+    let kind = match word {
+        "event_count" => Some(Kind::EventCount),
         "value_count" if condition.fields.is_empty() => {
             faults.note(
                 node.line,
@@ -129,17 +129,17 @@ pub fn parse(node: &Node, generate: Option<bool>, faults: &mut Faults) -> Option
             );
             None
         }
-        "value_count" => Some(Measure::ValueCount(condition.fields.clone())),
-        "temporal" => Some(Measure::Temporal),
-        "temporal_ordered" => Some(Measure::TemporalOrdered),
-        "value_sum" => one_field(&condition.fields, faults).map(Measure::ValueSum),
-        "value_avg" => one_field(&condition.fields, faults).map(Measure::ValueAvg),
+        "value_count" => Some(Kind::ValueCount(condition.fields.clone())),
+        "temporal" => Some(Kind::Temporal),
+        "temporal_ordered" => Some(Kind::TemporalOrdered),
+        "value_sum" => one_field(&condition.fields, faults).map(Kind::ValueSum),
+        "value_avg" => one_field(&condition.fields, faults).map(Kind::ValueAvg),
         "value_median" => {
-            one_field(&condition.fields, faults).map(|field| Measure::ValuePercentile(field, 50.0))
+            one_field(&condition.fields, faults).map(|field| Kind::ValuePercentile(field, 50.0))
         }
         "value_percentile" => match condition.percentile {
             Some(percentile) => {
-                one_field(&condition.fields, faults).map(|field| Measure::ValuePercentile(field, percentile))
+                one_field(&condition.fields, faults).map(|field| Kind::ValuePercentile(field, percentile))
             }
             None => {
                 faults.note(
@@ -151,7 +151,7 @@ pub fn parse(node: &Node, generate: Option<bool>, faults: &mut Faults) -> Option
             }
         },
         other => {
-            faults.note(kind_line, "correlation.type", format!("one of {TYPES}, not '{other}'"));
+            faults.note(word_line, "correlation.type", format!("one of {TYPES}, not '{other}'"));
             None
         }
     };
@@ -159,7 +159,7 @@ pub fn parse(node: &Node, generate: Option<bool>, faults: &mut Faults) -> Option
         return None;
     }
     Some(Correlation {
-        measure: measure?,
+        kind: kind?,
         rules,
         group_by,
         timespan: timespan?,
