@@ -65,7 +65,7 @@ pub(super) fn read<'a>(line: &'a str, clock: &Clock) -> Result<Record<'a>, Undec
         user_agent: some(agent.0).map(unescape),
         seconds: [waiting.0, working.0, answering.0].iter().try_fold(0.0, |sum, text| {
             match text.parse::<f64>() {
-                Ok(seconds) if seconds >= 0.0 => Some(sum + seconds),
+                Ok(seconds) if seconds >= 0.0 && seconds.is_finite() => Some(sum + seconds),
                 _ => None,
             }
         }),

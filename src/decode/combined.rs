@@ -3,15 +3,17 @@
 //! `[vhost] client ident user [time] "request" status bytes ["referrer" "user agent" [anything]]`
 //!
 //! The hot path: everything but the line's own text is skipped over with memchr and nothing is allocated.
-//! User names may hold blanks and brackets, so the anchor is `[time] "`: a quote inside a field is always escaped.
+//! User names may hold blanks and brackets, so the anchor is `[time] "`, which no user name can hold: servers escape the
+//! quotes in them, even those that log the quotes of a request as they come.
 
 use std::borrow::Cow;
 use std::net::IpAddr;
 
 use memchr::{memchr, memchr2, memmem};
 
-use super::access::{Peer, Record, Request, is_start_of_status, some, status, tells};
+use super::access::{Peer, Record, Request, is_start_of_status, some, status};
 use super::client;
+use super::request_line::tells;
 use super::time::{CLF_LENGTH, Clock};
 use super::{FirstAddress, Settings, Undecodable};
 use crate::event::Timestamp;

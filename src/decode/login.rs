@@ -12,6 +12,7 @@ use std::collections::HashMap;
 use serde::Deserialize;
 use smallvec::SmallVec;
 
+use super::login_paths::{ENDPOINTS, FORMS, OTHERS};
 use super::target;
 
 /// Segments that take no memory of their own; few paths have more.
@@ -90,111 +91,6 @@ fn user_parameters() -> Vec<String> {
         .map(String::from)
         .into()
 }
-
-/// Forms: a redirect is a success, a page again is not known.
-const FORMS: &[&str] = &[
-    "/**/login",
-    "/**/log-in",
-    "/**/log_in",
-    "/**/signin",
-    "/**/sign-in",
-    "/**/sign_in",
-    "/**/logon",
-    "/**/dologin",
-    "/**/do_login",
-    "/**/login/submit",
-    "/**/login/check",
-    "/**/login_check",
-    "/**/loginpost",
-    "/**/users/sign_in",
-    "/**/login.php",
-    "/**/login.aspx",
-    "/**/login.asp",
-    "/**/login.jsp",
-    "/**/login.do",
-    "/**/login.action",
-    "/**/login.cgi",
-    "/**/login.html",
-    "/**/signin.php",
-    "/**/signin.aspx",
-    "/**/logon.aspx",
-    "/**/authenticate",
-    "/**/j_security_check",
-    "/**/j_spring_security_check",
-    "/**/j_acegi_security_check",
-    "/administrator/index.php",
-    "/owa/auth.owa",
-    "/owa/auth/logon.aspx",
-    "/adfs/ls",
-    "/auth",
-    "/session",
-    "/sessions",
-];
-
-/// Endpoints of programs: success is a 2xx with a token in it.
-const ENDPOINTS: &[&str] = &[
-    "/api/**/login",
-    "/api/**/signin",
-    "/api/**/sign-in",
-    "/api/**/sign_in",
-    "/api/**/authenticate",
-    "/api/session",
-    "/api/sessions",
-    "/api/v*/session",
-    "/api/v*/sessions",
-    "/api/token",
-    "/api/v*/token",
-    "/api/*/auth",
-    "/api/auth",
-    "/api/auth/**",
-    "/rest/**/login",
-    "/rest/auth/1/session",
-    "/**/auth/token",
-    "/**/jwt/create",
-    "/**/token/obtain",
-    "/**/oauth/token",
-    "/**/oauth2/token",
-    "/**/oauth2/*/token",
-    "/**/connect/token",
-    "/**/openid-connect/token",
-    "/*/oauth2/v2.0/token",
-    "/token",
-    "/v1/login",
-    "/v*/auth",
-    "/v*/login",
-    "/_session",
-    "/auth/v1/token",
-    "/identity/connect/token",
-    "/j_token",
-];
-
-/// What a pattern above would take for a login and is none.
-const OTHERS: &[&str] = &[
-    "/**/logout",
-    "/**/log-out",
-    "/**/signout",
-    "/**/sign-out",
-    "/**/sign_out",
-    "/**/register",
-    "/**/registration",
-    "/**/signup",
-    "/**/sign-up",
-    "/**/refresh",
-    "/**/refresh-token",
-    "/**/refresh_token",
-    "/**/token/refresh",
-    "/**/revoke",
-    "/**/introspect",
-    "/**/verify",
-    "/**/password",
-    "/**/forgot",
-    "/**/forgot-password",
-    "/**/reset",
-    "/**/reset-password",
-    "/**/_log",
-    "/**/csrf",
-    "/**/me",
-];
 
 fn defaults() -> impl Iterator<Item = Pattern> {
     let form = |path: &str| Pattern {

@@ -19,6 +19,8 @@ mod json_access;
 mod json_names;
 mod json_reader;
 pub mod login;
+mod login_paths;
+mod request_line;
 #[cfg(test)]
 mod speed;
 mod tally;

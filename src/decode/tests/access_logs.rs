@@ -384,6 +384,7 @@ fn alb() {
     let never = ALB
         .replace("POST https://shop.example:443/api/v1/login?x=1 HTTP/1.1", "- http://shop.example:443- -");
     check("alb", &never, "url.original=\nevent.action=\nhttp.request.method=");
+    check("alb", &ALB.replace(" 0.086 ", " inf "), "event.duration_seconds=\nclient=203.0.113.7");
 }
 
 #[test]
