@@ -222,32 +222,48 @@ impl Work {
 /// Decodes records again: what is kept between reading and counting is small.
 pub struct Recall<'s> {
     shared: &'s Shared,
-    /// The decoder for records of the work at this address.
-    decoder: Option<(*const Work, Decoder)>,
+    place: Option<Place>,
+}
+
+/// Where the last record was, and how records are decoded there.
+struct Place {
+    /// The address of its work.
+    work: *const Work,
+    start: usize,
+    format: Format,
+    decoder: Decoder,
 }
 
 impl<'s> Recall<'s> {
     /// Nothing recalled yet.
     pub fn new(shared: &'s Shared) -> Self {
-        Self { shared, decoder: None }
+        Self { shared, place: None }
     }
 
     /// The event of a record.
     pub fn event<'w>(&mut self, work: &'w Work, source: &Source, record: u32) -> Event<'w> {
-        let is_fresh = self.decoder.as_ref().is_some_and(|(of, _)| std::ptr::eq(*of, work));
+        let start = work.starts[record as usize] as usize;
+        let text = work.chunk.text.as_str();
+        let known = self.place.take().filter(|place| std::ptr::eq(place.work, work) && place.start <= start);
+        let decoder = |format: &Format| {
+            Decoder::new(format.clone(), Arc::clone(&self.shared.schema), Arc::clone(&source.decode))
+        };
+        let mut place = known.unwrap_or_else(|| {
+            let format = work.chunk.format.after(&text[..start]);
+            Place { work: std::ptr::from_ref(work), start, decoder: decoder(&format), format }
+        });
         // The header of a W3C log may change between two records.
-        if !is_fresh || matches!(work.chunk.format, Format::W3c(_)) {
-            let start = work.starts[record as usize] as usize;
-            let format = work.chunk.format.after(&work.chunk.text[..start]);
-            let decoder = Decoder::new(format, Arc::clone(&self.shared.schema), Arc::clone(&source.decode));
-            self.decoder = Some((std::ptr::from_ref(work), decoder));
+        let format = place.format.after(&text[place.start..start]);
+        if format != place.format {
+            place.decoder = decoder(&format);
+            place.format = format;
         }
+        place.start = start;
         let mut event = Event::new(&self.shared.schema);
-        if let Some((_, decoder)) = &mut self.decoder {
-            // It has been decoded before, with the same result.
-            let _ = decoder.decode(work.record(record), &mut event);
-            event.at = event.at.or(work.chunk.received);
-        }
+        // It has been decoded before, with the same result.
+        let _ = place.decoder.decode(work.record(record), &mut event);
+        event.at = event.at.or(work.chunk.received);
+        self.place = Some(place);
         event
     }
 }

@@ -21,6 +21,11 @@ pub struct RuleSet {
     pub warnings: Vec<RuleError>,
 }
 
+/// Most rules of a set, three times as many as the largest public collection has: their numbers are kept in little room.
+const MAX_RULES: usize = 16_384;
+/// Most references of all correlations of a set, for the same reason.
+const MAX_REFERENCES: usize = 32_768;
+
 impl RuleSet {
     /// The built-in pack, if wanted, and the rules in files and below directories, linked.
     ///
@@ -89,6 +94,11 @@ impl RuleSet {
                 key: "id".to_owned(),
                 expected: format!("an id and a name of its own: {} has one of them", self.rules[index].place),
             }),
+            None if self.rules.len() >= MAX_RULES => self.errors.push(RuleError {
+                place: rule.place.clone(),
+                key: String::new(),
+                expected: format!("at most {MAX_RULES} rules"),
+            }),
             None => {
                 seen.extend(names.into_iter().map(|name| (name, self.rules.len())));
                 self.rules.push(rule);
@@ -107,8 +117,17 @@ impl RuleSet {
             }
             let mut broken: Vec<(usize, String)> = Vec::new();
             let mut links: Vec<(usize, Vec<usize>)> = Vec::new();
+            let mut references = 0;
             for (index, rule) in self.rules.iter().enumerate() {
                 let Body::Correlation(linked) = &rule.body else { continue };
+                references += linked.correlation.rules.len();
+                if references > MAX_REFERENCES {
+                    broken.push((
+                        index,
+                        format!("at most {MAX_REFERENCES} references in all correlations together"),
+                    ));
+                    continue;
+                }
                 let mut inputs = Vec::new();
                 let mut missing = Vec::new();
                 for reference in &linked.correlation.rules {
@@ -247,6 +266,18 @@ mod tests {
 
     fn load(text: &str) -> RuleSet {
         RuleSet::from_texts(&[("r.yml".to_owned(), text.to_owned(), false)])
+    }
+
+    #[test]
+    fn rules_beyond_the_limit_are_refused() {
+        let texts: Vec<_> = (0..MAX_RULES + 1)
+            .map(|number| {
+                let text = DETECTION.replace("name: a", &format!("name: a{number}"));
+                (format!("{number}.yml"), text, false)
+            })
+            .collect();
+        let set = RuleSet::from_texts(&texts);
+        assert_eq!((set.rules.len(), set.errors.len()), (MAX_RULES, 1));
     }
 
     #[test]
