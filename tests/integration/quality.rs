@@ -306,6 +306,20 @@ fn every_attack_is_found_and_nobody_else_is_paged_for() {
     }
 }
 
+/// Requests that look a little like attacks and are none, each from an address of its own: searches with quotes and
+/// words of SQL, code that is pasted, advertisements, interfaces that take queries, link previews, and what well-known
+/// applications ask for.
+#[test]
+fn ordinary_requests_open_no_alert_at_all() {
+    let log = include_bytes!("../data/ordinary_requests.log");
+    let alerts = alerts_of(log, b"");
+    let told = |alert: &Alert| {
+        let target = alert.evidence.samples.first().and_then(|sample| sample.text("url.original"));
+        format!("{}: {}", alert.rule.name, target.unwrap_or_default())
+    };
+    assert_eq!(alerts.iter().map(told).collect::<Vec<_>>(), [""; 0]);
+}
+
 #[test]
 fn an_address_that_tries_everything_opens_few_alerts() {
     let start = 1_795_514_400_000;
