@@ -24,7 +24,7 @@ const GRACE_MICROS: i64 = 5 * 60 * 1_000_000;
 /// many different rules.
 const MOST_ALERTS: usize = 4;
 /// Alerts of a severity above medium for an address that tries everything there is: they tell of what succeeded.
-const MOST_SUCCESSES: usize = 2;
+const MOST_SUCCESSES: usize = 3;
 
 /// What a scanner does that is let loose on a server.
 const EVERYTHING: &[Kind] = &[
