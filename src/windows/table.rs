@@ -440,6 +440,10 @@ impl<M> SubjectSlots<'_, M> {
         let idle_at = at.as_micros().saturating_add(spec.horizon());
         self.subject.idle_at = self.subject.idle_at.max(idle_at);
         let place = self.subject.slots.iter().position(|slot| slot.rule == rule).unwrap_or_else(|| {
+            if self.subject.slots.len() == self.subject.slots.capacity() {
+                // Doubling would take half as much again: most subjects have all their windows after the first event.
+                self.subject.slots.reserve_exact(4);
+            }
             self.subject.slots.push(Slot { rule, window: Window::new(spec.measure), memo: None });
             self.subject.slots.len() - 1
         });
