@@ -24,9 +24,10 @@
 //! | 5 | [`replay`] | logs read afterwards, merged by time |
 //! | 5 | [`rule_test`] | the tests that stand beside rules |
 //! | 0 | [`unpack`] | bytes as they are, or out of gzip |
+//! | 5 | [`stream`] | what happens, told to subscribers: filters, bounded queues |
 //! | 0 | [`generate`] | traffic with staged attacks, for demonstrations, tests and measurements |
 //! | 5 | [`config`] | the configuration file: a list of what each room wants to know |
-//! | 6 | [`cli`] | the command line |
+//! | 10 | [`cli`] | the command line |
 //!
 //! # Invariants
 //! - Time is an argument. Nothing up to `engine` reads a clock, opens a file or a socket, or sleeps.
@@ -60,5 +61,6 @@ pub mod matching;
 pub mod replay;
 pub mod rule_test;
 pub mod rules;
+pub mod stream;
 pub mod unpack;
 pub mod windows;

@@ -68,7 +68,7 @@ impl Faults {
     }
 
     /// Errors and warnings, as those of a file.
-    pub(super) fn of_file(self, file: &str) -> (Vec<RuleError>, Vec<RuleError>) {
+    pub fn of_file(self, file: &str) -> (Vec<RuleError>, Vec<RuleError>) {
         let placed = |noted: Vec<Noted>| {
             let at = |(line, key, expected)| RuleError {
                 place: Place { file: file.to_owned(), line },

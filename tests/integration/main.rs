@@ -8,3 +8,4 @@ mod corners;
 mod engine;
 mod hostile;
 mod quality;
+mod stream;

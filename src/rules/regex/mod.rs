@@ -193,7 +193,7 @@ fn too_large() -> String {
 const MAX_SURE_SIZE: u64 = 10_000;
 
 /// Roughly how large an expression is when its repetitions are written out.
-fn size(hir: &Hir) -> u64 {
+pub fn size(hir: &Hir) -> u64 {
     match hir.kind() {
         HirKind::Empty | HirKind::Look(_) => 1,
         HirKind::Literal(literal) => literal.0.len() as u64,
