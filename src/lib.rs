@@ -25,6 +25,7 @@
 //! | 5 | [`rule_test`] | the tests that stand beside rules |
 //! | 0 | [`unpack`] | bytes as they are, or out of gzip |
 //! | 5 | [`stream`] | what happens, told to subscribers: filters, bounded queues |
+//! | 7 | [`serve`] | HTTP: metrics, health, the stream as a websocket, lines that are pushed |
 //! | 0 | [`generate`] | traffic with staged attacks, for demonstrations, tests and measurements |
 //! | 5 | [`config`] | the configuration file: a list of what each room wants to know |
 //! | 10 | [`cli`] | the command line |
@@ -61,6 +62,7 @@ pub mod matching;
 pub mod replay;
 pub mod rule_test;
 pub mod rules;
+pub mod serve;
 pub mod stream;
 pub mod unpack;
 pub mod windows;

@@ -1,7 +1,7 @@
 //! What happens, told to whoever subscribes, as it happens.
 //!
 //! The engine's thread publishes into a [`Hub`] and never waits for anyone: a frame is written once, however many
-//! subscribers it goes to, and each has a bounded queue of its own ([`queue`]). Whoever reads too slowly misses frames,
+//! subscribers it goes to, and each has a bounded queue of its own (`queue`). Whoever reads too slowly misses frames,
 //! is told which, and keeps nobody else from theirs. Filters are checked when they are set; those over events are all
 //! compiled into one matcher ([`filter`]), so that an event costs the same whether one subscriber asks for something
 //! of it or a thousand do.

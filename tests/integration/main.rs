@@ -8,4 +8,5 @@ mod corners;
 mod engine;
 mod hostile;
 mod quality;
+mod serve;
 mod stream;

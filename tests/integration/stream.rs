@@ -78,7 +78,7 @@ fn waiting(subscriber: &Subscriber) -> Vec<Value> {
     std::iter::from_fn(|| subscriber.try_next()).map(|frame| parsed(&frame)).collect()
 }
 
-fn count(registry: &Registry, series: &str) -> f64 {
+pub fn count(registry: &Registry, series: &str) -> f64 {
     let text = prometheus::TextEncoder::new().encode_to_string(&registry.gather()).unwrap();
     let value = text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' ')?.parse().ok());
     value.unwrap_or_else(|| panic!("{series} is not in\n{text}"))

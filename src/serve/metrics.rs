@@ -1,0 +1,129 @@
+//! What serving counts. Every series is there, at 0, from the start.
+
+use axum::http::StatusCode;
+use prometheus::process_collector::ProcessCollector;
+use prometheus::{IntCounter, IntCounterVec, IntGauge, Opts, Registry};
+
+/// What is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Endpoint {
+    /// `/metrics`
+    Metrics,
+    /// `/healthz`
+    Health,
+    /// `/readyz`
+    Ready,
+    /// `/v1/stream`
+    Stream,
+    /// `/v1/events`
+    Events,
+    /// Anything else.
+    Other,
+}
+
+impl Endpoint {
+    /// All of them.
+    pub const ALL: [Self; 6] =
+        [Self::Metrics, Self::Health, Self::Ready, Self::Stream, Self::Events, Self::Other];
+
+    /// The endpoint at a path.
+    pub fn of(path: &str) -> Self {
+        Self::ALL.into_iter().find(|endpoint| endpoint.path() == path).unwrap_or(Self::Other)
+    }
+
+    /// Its path.
+    pub const fn path(self) -> &'static str {
+        match self {
+            Self::Metrics => "/metrics",
+            Self::Health => "/healthz",
+            Self::Ready => "/readyz",
+            Self::Stream => "/v1/stream",
+            Self::Events => "/v1/events",
+            Self::Other => "",
+        }
+    }
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Metrics => "metrics",
+            Self::Health => "healthz",
+            Self::Ready => "readyz",
+            Self::Stream => "stream",
+            Self::Events => "events",
+            Self::Other => "other",
+        }
+    }
+}
+
+/// The codes that are answered.
+const CODES: [&str; 15] = [
+    "101", "200", "202", "400", "401", "403", "404", "405", "408", "413", "415", "426", "429", "503", "other",
+];
+
+/// The counters of the server.
+pub struct Metrics {
+    requests: Vec<[IntCounter; CODES.len()]>,
+    rate_limited: [IntCounter; Endpoint::ALL.len()],
+    /// Requests without the right token.
+    pub authentication_failures: IntCounter,
+    /// Connections at the moment.
+    pub connections: IntGauge,
+    /// Connections beyond the limit.
+    pub refused_connections: IntCounter,
+}
+
+impl Metrics {
+    /// Registers the counters, and those of the process unless somebody has.
+    pub fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
+        let vector = |name: &str, help: &str, labels: &[&str]| {
+            let vector = IntCounterVec::new(Opts::new(name, help), labels)?;
+            registry.register(Box::new(vector.clone()))?;
+            Ok::<_, prometheus::Error>(vector)
+        };
+        let counter = |name: &str, help: &str| {
+            let counter = IntCounter::new(name, help)?;
+            registry.register(Box::new(counter.clone()))?;
+            Ok::<_, prometheus::Error>(counter)
+        };
+        let requests = vector(
+            "watchbell_http_requests_total",
+            "Requests by endpoint and status code.",
+            &["endpoint", "code"],
+        )?;
+        let rate_limited = vector(
+            "watchbell_http_rate_limited_total",
+            "Requests refused because a client asked too often, by endpoint.",
+            &["endpoint"],
+        )?;
+        let connections =
+            IntGauge::new("watchbell_http_connections", "Open connections, websockets included.")?;
+        registry.register(Box::new(connections.clone()))?;
+        match registry.register(Box::new(ProcessCollector::for_self())) {
+            Ok(()) | Err(prometheus::Error::AlreadyReg) => {}
+            Err(error) => return Err(error),
+        }
+        let of = |endpoint: Endpoint| CODES.map(|code| requests.with_label_values(&[endpoint.name(), code]));
+        Ok(Self {
+            requests: Endpoint::ALL.into_iter().map(of).collect(),
+            rate_limited: Endpoint::ALL.map(|endpoint| rate_limited.with_label_values(&[endpoint.name()])),
+            authentication_failures: counter(
+                "watchbell_http_authentication_failures_total",
+                "Requests without the right token.",
+            )?,
+            connections,
+            refused_connections: counter(
+                "watchbell_http_connections_refused_total",
+                "Connections closed at once because there were as many as there may be.",
+            )?,
+        })
+    }
+
+    /// A request was answered.
+    pub fn answered(&self, endpoint: Endpoint, status: StatusCode) {
+        let place = CODES.iter().position(|code| *code == status.as_str()).unwrap_or(CODES.len() - 1);
+        self.requests[endpoint as usize][place].inc();
+        if status == StatusCode::TOO_MANY_REQUESTS {
+            self.rate_limited[endpoint as usize].inc();
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! Everything that is asked of Watchbell over HTTP: metrics, health, the stream as a websocket, lines that are pushed.
+//!
+//! Safe as it is: it listens on the loopback interface unless told otherwise, and elsewhere only with a token. Without
+//! one it answers nobody whom a web page has sent here ([`auth`]). What a client may take is bounded everywhere:
+//! connections, requests by address ([`limits`]), time to say what it wants, bytes, and time without reading.
+//!
+//! | endpoint | answers |
+//! |---|---|
+//! | `GET /metrics` | metrics in the text format of Prometheus |
+//! | `GET /healthz` | 200 while the engine lives |
+//! | `GET /readyz` | 200 when everything has started and nothing is stopping |
+//! | `GET /v1/stream` | a websocket (`socket`) |
+//! | `POST /v1/events` | takes lines of logs (`push`) |
+//!
+//! Errors are problems as RFC 9457 has them (`problem`).
+
+pub mod auth;
+pub mod config;
+mod connection;
+pub mod limits;
+mod metrics;
+mod problem;
+mod push;
+mod readiness;
+mod routes;
+mod socket;
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use prometheus::Registry;
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::task::JoinSet;
+
+use crate::intake::{Inlet, Stream};
+use crate::stream::Hub;
+use auth::{Gate, TokenError};
+pub use config::Config;
+use connection::Connection;
+pub use readiness::{EngineLife, Readiness};
+use routes::Shared;
+
+/// How long no connection is accepted after the system could not give one: it has run out of something.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
+
+/// What there is to serve.
+pub struct State {
+    /// Where everybody counts.
+    pub registry: Registry,
+    /// Where the stream comes from.
+    pub hub: Arc<Hub>,
+    /// Where pushed lines go; `None` when there is no such source.
+    pub push: Option<Push>,
+    /// Whether the service is alive and ready.
+    pub readiness: Arc<Readiness>,
+}
+
+/// Where pushed lines go.
+pub struct Push {
+    /// The way to the engine.
+    pub inlet: Inlet,
+    /// What the lines are called there.
+    pub stream: Arc<Stream>,
+}
+
+/// Why nothing can be served.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The address is none of this machine, or is taken.
+    #[error("cannot listen on {address}: {error}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the system says.
+        error: std::io::Error,
+    },
+    /// Others than this machine could connect, and anybody could read everything.
+    #[error(
+        "{0} can be reached from other machines, which needs a token: put one of at least {min} characters into a file \
+         that is named by token_file, or into {variable}, or listen on 127.0.0.1",
+        min = auth::MIN_TOKEN_CHARS,
+        variable = auth::TOKEN_VARIABLE
+    )]
+    TokenNeeded(SocketAddr),
+    /// The token cannot be used.
+    #[error(transparent)]
+    Token(#[from] TokenError),
+    /// Metrics are registered twice.
+    #[error("cannot count: {0}")]
+    Metrics(#[from] prometheus::Error),
+}
+
+/// A socket that listens already, so that its address is known.
+pub struct Bound {
+    listener: TcpListener,
+    address: SocketAddr,
+    gate: Gate,
+    config: Config,
+}
+
+/// Checks the configuration and listens. The token is that of the configuration, or in the file that it names, or in
+/// [`auth::TOKEN_VARIABLE`].
+pub async fn bind(config: Config) -> Result<Bound, ServeError> {
+    let token = match &config.token {
+        Some(token) => Some(token.clone()),
+        None => auth::read_token(config.token_file.as_deref())?,
+    };
+    if token.is_none() && !config.listen.ip().to_canonical().is_loopback() {
+        return Err(ServeError::TokenNeeded(config.listen));
+    }
+    let failed = |error| ServeError::Listen { address: config.listen, error };
+    let listener = TcpListener::bind(config.listen).await.map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    Ok(Bound { listener, address, gate: Gate::new(token), config })
+}
+
+impl Bound {
+    /// Where it listens.
+    pub const fn local_addr(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Serves until `shutdown` is over. Then no connection is accepted any more, requests are finished, and websockets
+    /// get what waits for them and are closed; what takes longer than [`Config::shutdown_timeout`] is cut off.
+    pub async fn serve(self, state: State, shutdown: impl Future<Output = ()>) -> Result<(), ServeError> {
+        let Self { listener, gate, config, .. } = self;
+        let shutdown_timeout = config.shutdown_timeout;
+        let slots = Arc::new(Semaphore::new(config.max_connections));
+        let (stop, stopping) = watch::channel(false);
+        let (alive, mut gone) = mpsc::channel::<()>(1);
+        let shared = Arc::new(Shared::new(config, gate, state, stopping)?);
+        let router = routes::router(Arc::clone(&shared));
+        let mut connections = JoinSet::new();
+        let mut shutdown = pin!(shutdown);
+        loop {
+            tokio::select! {
+                biased;
+                () = &mut shutdown => break,
+                Some(_) = connections.join_next() => {}
+                accepted = listener.accept() => match accepted {
+                    Ok((stream, peer)) => match Arc::clone(&slots).try_acquire_owned() {
+                        Ok(slot) => {
+                            let connection = Connection::new(peer, slot, alive.clone(), &shared.metrics);
+                            let (shared, router) = (Arc::clone(&shared), router.clone());
+                            connections.spawn(connection::serve(stream, connection, shared, router));
+                        }
+                        Err(_) => shared.metrics.refused_connections.inc(),
+                    },
+                    Err(error) => {
+                        tracing::warn!(%error, "cannot accept connections");
+                        tokio::time::sleep(ACCEPT_PAUSE).await;
+                    }
+                }
+            }
+        }
+        drop((listener, alive, router));
+        shared.readiness.stop();
+        let _ = stop.send(true);
+        let finished = async {
+            while connections.join_next().await.is_some() {}
+            // Websockets outlive the task that accepted them: the last one to go closes this.
+            gone.recv().await
+        };
+        let farewells = 2 * socket::CLOSE_TIMEOUT;
+        if tokio::time::timeout(shutdown_timeout + farewells, finished).await.is_err() {
+            tracing::warn!("connections were cut off because they took too long to end");
+            connections.shutdown().await;
+        }
+        Ok(())
+    }
+}

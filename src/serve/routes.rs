@@ -1,0 +1,198 @@
+//! Who is let in, and who answers.
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::State as Extracted;
+use axum::http::header::{CONTENT_TYPE, HeaderValue, WWW_AUTHENTICATE};
+use axum::http::{HeaderMap, Method, StatusCode, Uri};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use prometheus::{Registry, TextEncoder};
+use tokio::sync::{Semaphore, watch};
+
+use super::auth::{Gate, Refusal};
+use super::limits::{Client, Exceeded, Limits};
+use super::metrics::{Endpoint, Metrics};
+use super::problem::Problem;
+use super::{Config, Push, Readiness, State, push, socket};
+use crate::stream::Hub;
+
+/// What all requests share.
+pub struct Shared {
+    /// How to serve.
+    pub config: Config,
+    /// Who is let in.
+    gate: Gate,
+    /// How often clients may ask.
+    pub limits: Limits,
+    /// What was counted.
+    pub metrics: Metrics,
+    /// Where the stream comes from.
+    pub hub: Arc<Hub>,
+    /// Where pushed lines go.
+    pub push: Option<Push>,
+    /// How many pushes are taken at a time.
+    pub pushes: Semaphore,
+    /// Whether the service is ready.
+    pub readiness: Arc<Readiness>,
+    /// Whether it is stopping.
+    pub stopping: watch::Receiver<bool>,
+    registry: Registry,
+}
+
+impl Shared {
+    /// Registers metrics.
+    pub fn new(
+        config: Config,
+        gate: Gate,
+        state: State,
+        stopping: watch::Receiver<bool>,
+    ) -> Result<Self, prometheus::Error> {
+        Ok(Self {
+            limits: Limits::new(&config.limits),
+            metrics: Metrics::new(&state.registry)?,
+            config,
+            gate,
+            hub: state.hub,
+            push: state.push,
+            pushes: Semaphore::new(push::MAX_PUSHES),
+            readiness: state.readiness,
+            stopping,
+            registry: state.registry,
+        })
+    }
+
+    /// Whether a request is let in: not too often, and by whoever may ask.
+    pub fn admit(
+        &self,
+        endpoint: Endpoint,
+        client: Client,
+        uri: &Uri,
+        headers: &HeaderMap,
+    ) -> Result<(), Problem> {
+        let limit = match endpoint {
+            Endpoint::Stream => &self.limits.connects,
+            Endpoint::Events => &self.limits.pushes,
+            Endpoint::Metrics | Endpoint::Health | Endpoint::Ready | Endpoint::Other => &self.limits.reads,
+        };
+        limit.check(client).map_err(too_many_requests)?;
+        let is_open = matches!(endpoint, Endpoint::Health | Endpoint::Ready);
+        if self.gate.needs_token() && is_open {
+            return Ok(());
+        }
+        if self.gate.needs_token()
+            && let Some(wait) = self.limits.wrong_tokens.blocked_for(client)
+        {
+            return Err(too_many_wrong_tokens().retry_after(wait));
+        }
+        let Err(refusal) = self.gate.check(uri, headers) else { return Ok(()) };
+        Err(match refusal {
+            Refusal::NoToken | Refusal::WrongToken => {
+                self.metrics.authentication_failures.inc();
+                let wait = match refusal {
+                    Refusal::WrongToken => self.limits.wrong_tokens.note(client),
+                    _ => None,
+                };
+                match wait {
+                    Some(wait) => too_many_wrong_tokens().retry_after(wait),
+                    None => Problem::new(StatusCode::UNAUTHORIZED, refusal.detail()).with_header(
+                        WWW_AUTHENTICATE,
+                        HeaderValue::from_static("Bearer realm=\"watchbell\""),
+                    ),
+                }
+            }
+            Refusal::ForeignHost | Refusal::ForeignOrigin => {
+                Problem::new(StatusCode::FORBIDDEN, refusal.detail())
+            }
+        })
+    }
+}
+
+/// The answer to whoever asks too often.
+pub fn too_many_requests(exceeded: Exceeded) -> Problem {
+    match exceeded {
+        Exceeded::For(wait) => {
+            Problem::new(StatusCode::TOO_MANY_REQUESTS, "ask less often; Retry-After says when to ask again")
+                .retry_after(wait)
+        }
+        Exceeded::Always => Problem::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "more than this client may ever send at once; send it in parts",
+        ),
+    }
+}
+
+fn too_many_wrong_tokens() -> Problem {
+    Problem::new(
+        StatusCode::TOO_MANY_REQUESTS,
+        "too many wrong tokens came from this address; until Retry-After is over no token is looked at",
+    )
+}
+
+/// Who answers what.
+pub fn router(shared: Arc<Shared>) -> Router {
+    Router::new()
+        .route(Endpoint::Metrics.path(), get(metrics))
+        .route(Endpoint::Health.path(), get(health))
+        .route(Endpoint::Ready.path(), get(ready))
+        .route(Endpoint::Stream.path(), get(socket::connect))
+        .route(Endpoint::Events.path(), post(push::take))
+        .fallback(not_found)
+        .method_not_allowed_fallback(wrong_method)
+        .with_state(shared)
+}
+
+async fn metrics(Extracted(shared): Extracted<Arc<Shared>>) -> Response {
+    match TextEncoder::new().encode_to_string(&shared.registry.gather()) {
+        Ok(text) => {
+            ([(CONTENT_TYPE, HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8"))], text)
+                .into_response()
+        }
+        Err(error) => {
+            tracing::error!(%error, "cannot write metrics");
+            Problem::new(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "metrics cannot be written; see the log of the service",
+            )
+            .into_response()
+        }
+    }
+}
+
+async fn health(Extracted(shared): Extracted<Arc<Shared>>) -> Response {
+    if shared.readiness.is_alive() {
+        json(r#"{"status":"alive"}"#)
+    } else {
+        Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the engine has ended; restart the service")
+            .into_response()
+    }
+}
+
+async fn ready(Extracted(shared): Extracted<Arc<Shared>>) -> Response {
+    let reasons = shared.readiness.reasons();
+    if reasons.is_empty() {
+        return json(r#"{"status":"ready"}"#);
+    }
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, reasons.join("; ")).with("reasons", reasons).into_response()
+}
+
+/// A JSON text as an answer.
+pub fn json(text: impl Into<String>) -> Response {
+    ([(CONTENT_TYPE, HeaderValue::from_static("application/json"))], text.into()).into_response()
+}
+
+async fn not_found() -> Problem {
+    let paths: Vec<&str> =
+        Endpoint::ALL.iter().map(|endpoint| endpoint.path()).filter(|path| !path.is_empty()).collect();
+    Problem::new(StatusCode::NOT_FOUND, format!("there is nothing here; ask for {}", paths.join(", ")))
+}
+
+async fn wrong_method(method: Method, uri: Uri) -> Problem {
+    let expected = match Endpoint::of(uri.path()) {
+        Endpoint::Events => "POST",
+        _ => "GET",
+    };
+    let method: String = method.as_str().chars().take(20).collect();
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, format!("ask with {expected}, not with {method}"))
+}
