@@ -6,6 +6,7 @@ mod replay;
 mod rule_commands;
 mod rule_match;
 mod summary;
+mod watch;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -31,6 +32,7 @@ struct Cli {
 enum Command {
     Replay(replay::Replay),
     Generate(generate::Generate),
+    Watch(watch::Watch),
     /// Look at rules, check them, test them
     #[command(subcommand)]
     Rules(rule_commands::Rules),
@@ -69,6 +71,7 @@ pub fn run() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Replay(replay) => replay.run(),
         Command::Generate(generate) => generate.run(),
+        Command::Watch(watch) => watch.run(),
         Command::Rules(rules) => rules.run(),
     };
     match result {

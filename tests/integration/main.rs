@@ -10,3 +10,4 @@ mod hostile;
 mod quality;
 mod serve;
 mod stream;
+mod watch;

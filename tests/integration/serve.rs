@@ -29,22 +29,22 @@ use watchbell::stream::{Change, Hub, Limits};
 
 use crate::stream::{alert, hub, publish_request};
 
-const TOKEN: &str = "0123456789abcdef0123456789abcdef";
+pub const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 /// Longer than anything here takes, even where the machine is busy.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
-struct Server {
-    address: SocketAddr,
+pub struct Server {
+    pub address: SocketAddr,
     hub: Arc<Hub>,
     registry: Registry,
     readiness: Arc<Readiness>,
     /// What takes pushed lines, until somebody does.
     outlet: Option<Outlet>,
-    stop: Option<oneshot::Sender<()>>,
-    task: JoinHandle<Result<(), ServeError>>,
+    pub stop: Option<oneshot::Sender<()>>,
+    pub task: JoinHandle<Result<(), ServeError>>,
 }
 
-async fn start(configure: impl FnOnce(&mut Config)) -> Server {
+pub async fn start(configure: impl FnOnce(&mut Config)) -> Server {
     let mut config = Config { listen: ([127, 0, 0, 1], 0).into(), ..Config::default() };
     configure(&mut config);
     let (hub, registry) = hub(Limits::default());
@@ -139,7 +139,7 @@ impl Server {
     }
 
     /// The value of a series.
-    fn count(&self, series: &str) -> f64 {
+    pub fn count(&self, series: &str) -> f64 {
         crate::stream::count(&self.registry, series)
     }
 
@@ -241,7 +241,7 @@ impl Client {
     }
 }
 
-fn opened(server: &Server, rule: &str, severity: Severity) {
+pub fn opened(server: &Server, rule: &str, severity: Severity) {
     server.hub.publish_alert(Change::Opened, &alert(rule, severity, "", "192.0.2.1"));
 }
 
