@@ -15,6 +15,7 @@
 //! Errors are problems as RFC 9457 has them (`problem`).
 
 pub mod auth;
+mod body;
 pub mod config;
 mod connection;
 pub mod limits;

@@ -1,6 +1,5 @@
 //! Where what happens and whoever wants to know it meet.
 
-use std::collections::HashMap;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -9,19 +8,16 @@ use std::time::Duration;
 
 use prometheus::Registry;
 
-use super::filter::{Cost, Filters, Selection};
+use super::filter::Filters;
 use super::metrics::Metrics;
 use super::queue::Queue;
+use super::state::{Slot, State};
 use super::{Change, Frame, Limits, SubscribeError, Subscription, Topic};
 use crate::alert::Alert;
 use crate::event::{Event, Schema};
 
 /// How long changes of filters are collected before all are compiled again.
 const DEBOUNCE: Duration = Duration::from_millis(20);
-
-/// Most tests of all filters over events together, and most regular expressions among them: what the engine's thread
-/// may be asked to do for each event.
-const MAX_COST: Cost = Cost { tests: 20_000, regexes: 256 };
 
 /// Where what happens is published and subscribed to.
 pub struct Hub {
@@ -37,92 +33,16 @@ pub struct Hub {
     changed: SyncSender<()>,
 }
 
-struct State {
-    schema: Arc<Schema>,
-    alerts: u64,
-    events: u64,
-    /// By number of the subscriber.
-    slots: Vec<Option<Slot>>,
-    free: Vec<usize>,
-    count: usize,
-    /// Those who want events without a filter.
-    unfiltered: Vec<usize>,
-    filters: Box<Filters>,
-    /// How many subscribers have filters in force.
-    filtered: usize,
-    wanted: Wanted,
-    /// Room for the subscribers that an event goes to.
-    found: Vec<usize>,
-    is_closed: bool,
-}
-
-struct Slot {
-    queue: Arc<Queue>,
-    current: Subscription,
-    /// Takes the place of the current one when its filter is compiled.
-    pending: Option<Subscription>,
-}
-
-/// The filters that somebody asks for, in force or not.
-#[derive(Default)]
-struct Wanted {
-    selections: HashMap<Arc<str>, (Arc<Selection>, usize)>,
-    cost: Cost,
-}
-
-impl Wanted {
-    fn add(&mut self, selection: Option<&Arc<Selection>>) -> Result<(), SubscribeError> {
-        let Some(selection) = selection else { return Ok(()) };
-        if let Some((_, count)) = self.selections.get_mut(selection.text()) {
-            *count += 1;
-            return Ok(());
-        }
-        let more = selection.cost();
-        let cost = Cost { tests: self.cost.tests + more.tests, regexes: self.cost.regexes + more.regexes };
-        if cost.tests > MAX_COST.tests || cost.regexes > MAX_COST.regexes {
-            return Err(SubscribeError::FiltersFull);
-        }
-        self.cost = cost;
-        self.selections.insert(Arc::clone(selection.text()), (Arc::clone(selection), 1));
-        Ok(())
-    }
-
-    fn remove(&mut self, selection: Option<&Arc<Selection>>) {
-        let Some(selection) = selection else { return };
-        let Some((_, count)) = self.selections.get_mut(selection.text()) else { return };
-        *count -= 1;
-        if *count == 0 {
-            self.selections.remove(selection.text());
-            self.cost.tests -= selection.cost().tests;
-            self.cost.regexes -= selection.cost().regexes;
-        }
-    }
-}
-
 impl Hub {
     /// A hub without subscribers, and the thread that compiles their filters.
     pub fn new(limits: Limits, registry: &Registry) -> Result<Arc<Self>, prometheus::Error> {
         let metrics = Metrics::new(registry)?;
-        let schema = Arc::new(Schema::new());
         let (changed, changes) = sync_channel(1);
         let hub = Arc::new(Self {
             limits,
             run: format!("{:016x}", RandomState::new().build_hasher().finish()),
             metrics,
-            state: Mutex::new(State {
-                filters: Box::new(Filters::compile(Arc::clone(&schema), &[])),
-                schema,
-                alerts: 0,
-                events: 0,
-                slots: Vec::new(),
-                free: Vec::new(),
-                count: 0,
-                unfiltered: Vec::new(),
-                filtered: 0,
-                wanted: Wanted::default(),
-                found: Vec::new(),
-                is_closed: false,
-            }),
+            state: Mutex::new(State::new(Arc::new(Schema::new()))),
             wants_events: AtomicBool::new(false),
             compiling: Mutex::new(()),
             changed,
@@ -250,33 +170,14 @@ impl Hub {
         subscription.check_fields(&state.schema).map_err(SubscribeError::Invalid)?;
         let queue = Arc::new(Queue::default());
         queue.push_answer(Frame::hello(&self.run));
-        let slot = Slot { queue: Arc::clone(&queue), current: Subscription::default(), pending: None };
-        state.count += 1;
+        let number = state.add(Arc::clone(&queue));
         self.metrics.subscribers.set(state.count as i64);
-        let number = match state.free.pop() {
-            Some(number) => number,
-            None => {
-                state.slots.push(None);
-                state.slots.len() - 1
-            }
-        };
-        state.slots[number] = Some(slot);
         Ok(Subscriber { hub: Arc::clone(self), number, queue })
     }
 
     fn change(&self, number: usize, subscription: Subscription) -> Result<(), SubscribeError> {
         let mut state = self.state();
-        if state.is_closed {
-            return Err(SubscribeError::Stopping);
-        }
-        subscription.check_fields(&state.schema).map_err(SubscribeError::Invalid)?;
-        state.wanted.add(subscription.events.as_ref())?;
-        let State { slots, wanted, .. } = &mut *state;
-        let Some(slot) = &mut slots[number] else { return Ok(()) };
-        if let Some(former) = slot.pending.replace(subscription) {
-            wanted.remove(former.events.as_ref());
-        }
-        if !state.put_in_force(number) {
+        if !state.ask(number, subscription)? {
             self.filters_changed();
         }
         self.note_wants(&state);
@@ -285,19 +186,14 @@ impl Hub {
 
     fn leave(&self, number: usize) {
         let mut state = self.state();
-        state.take_out_of_force(number);
-        if let Some(pending) = state.slots[number].take().and_then(|slot| slot.pending) {
-            state.wanted.remove(pending.events.as_ref());
-        }
-        state.free.push(number);
-        state.count -= 1;
+        state.remove(number);
         self.metrics.subscribers.set(state.count as i64);
         self.note_wants(&state);
         self.filters_changed();
     }
 
     fn note_wants(&self, state: &State) {
-        self.wants_events.store(state.filtered > 0 || !state.unfiltered.is_empty(), Ordering::Relaxed);
+        self.wants_events.store(state.wants_events(), Ordering::Relaxed);
     }
 
     /// When one change is waiting to be seen already, another is seen with it.
@@ -337,60 +233,6 @@ impl Hub {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl State {
-    /// Puts the pending subscription of a subscriber in force; `false` when its filter is not compiled.
-    fn put_in_force(&mut self, number: usize) -> bool {
-        let Some(slot) = &mut self.slots[number] else { return true };
-        let Some(pending) = slot.pending.take() else { return true };
-        if pending.events.as_ref().is_some_and(|selection| !self.filters.has(selection)) {
-            slot.pending = Some(pending);
-            return false;
-        }
-        self.take_out_of_force(number);
-        if let Some(selection) = &pending.events {
-            self.filters.add(selection, number);
-            self.filtered += 1;
-        } else if pending.topics.contains(Topic::Events) {
-            self.unfiltered.push(number);
-        }
-        if let Some(slot) = &mut self.slots[number] {
-            slot.queue.push_answer(Frame::subscribed(pending.topics, self.alerts, self.events));
-            slot.current = pending;
-        }
-        true
-    }
-
-    fn take_out_of_force(&mut self, number: usize) {
-        let Some(slot) = &mut self.slots[number] else { return };
-        let former = std::mem::take(&mut slot.current);
-        if let Some(selection) = &former.events {
-            self.filters.remove(selection, number);
-            self.filtered -= 1;
-            self.wanted.remove(Some(selection));
-        } else if former.topics.contains(Topic::Events)
-            && let Some(place) = self.unfiltered.iter().position(|other| *other == number)
-        {
-            self.unfiltered.swap_remove(place);
-        }
-    }
-
-    /// Puts other filters in force, and the subscriptions that waited for them; gives back the former ones. The error is
-    /// for filters that lack one that has come into force meanwhile.
-    fn replace_filters(&mut self, mut filters: Box<Filters>) -> Result<Box<Filters>, Box<Filters>> {
-        for (number, slot) in self.slots.iter().enumerate() {
-            let selection = slot.as_ref().and_then(|slot| slot.current.events.as_ref());
-            if selection.is_some_and(|selection| !filters.add(selection, number)) {
-                return Err(filters);
-            }
-        }
-        let former = std::mem::replace(&mut self.filters, filters);
-        for number in 0..self.slots.len() {
-            self.put_in_force(number);
-        }
-        Ok(former)
     }
 }
 

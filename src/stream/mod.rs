@@ -18,6 +18,7 @@ mod frame;
 mod hub;
 mod metrics;
 mod queue;
+mod state;
 mod subscription;
 
 use serde::Deserialize;
