@@ -21,7 +21,7 @@ use crate::unpack::unpacked;
 /// Bytes of a chunk, cut at the last line end. Fixed, so that results do not depend on the machine.
 const CHUNK_BYTES: usize = 64 << 10;
 /// Chunks that are given to the engine at a time: of one log, or of several that are at the same time.
-const STEP_CHUNKS: usize = 16;
+const STEP_CHUNKS: usize = 32;
 /// Bytes looked at to find out the format.
 const SAMPLE_BYTES: usize = 64 << 10;
 

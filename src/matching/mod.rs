@@ -24,8 +24,8 @@ pub struct Matcher {
     /// The rule's number, what classes of events it looks at, and its program; by number of the detection.
     detections: Vec<Compiled>,
     texts: TextIndex,
-    /// Detections to evaluate when a test is found, by number of the test.
-    triggered: Vec<Vec<u32>>,
+    /// Detections to evaluate when a test is found.
+    triggers: Triggers,
     /// Detections without a trigger.
     always: Vec<u32>,
     /// The field of each test.
@@ -73,7 +73,8 @@ impl Matcher {
         }
         let texts = texts.build();
         let tested = (0..schema.len()).map(|id| texts.tests_field(FieldId(id as u16))).collect();
-        Self { detections, texts, triggered, always, fields, tested, has_keywords, has_numeric_keywords }
+        let triggers = Triggers::new(&triggered);
+        Self { detections, texts, triggers, always, fields, tested, has_keywords, has_numeric_keywords }
     }
 
     /// How many detections there are.
@@ -89,6 +90,30 @@ impl Matcher {
     /// The compiled texts.
     pub fn texts(&self) -> &TextIndex {
         &self.texts
+    }
+}
+
+/// The detections of each test, one after the other: most tests have none, and all of them are looked at again and again.
+struct Triggers {
+    /// Where those of each test begin, and the end.
+    bounds: Vec<u32>,
+    detections: Vec<u32>,
+}
+
+impl Triggers {
+    fn new(by_test: &[Vec<u32>]) -> Self {
+        let mut bounds = vec![0];
+        let mut detections = Vec::new();
+        for of_test in by_test {
+            detections.extend_from_slice(of_test);
+            bounds.push(detections.len() as u32);
+        }
+        Self { bounds, detections }
+    }
+
+    fn of(&self, test: u32) -> &[u32] {
+        let test = test as usize;
+        &self.detections[self.bounds[test] as usize..self.bounds[test + 1] as usize]
     }
 }
 
@@ -183,7 +208,7 @@ impl Marks {
             return;
         }
         *found_in = self.event;
-        for &detection in &matcher.triggered[test as usize] {
+        for &detection in matcher.triggers.of(test) {
             let looked_at_in = &mut self.looked_at_in[detection as usize];
             if *looked_at_in != self.event && decided.is_open[detection as usize] {
                 *looked_at_in = self.event;
@@ -201,7 +226,7 @@ impl Scanner {
             combinations: HashMap::default(),
             combination: Combination::new(),
             marks: Marks {
-                found_in: vec![0; matcher.triggered.len()],
+                found_in: vec![0; matcher.fields.len()],
                 looked_at_in: vec![0; matcher.detections.len()],
                 candidates: Vec::new(),
                 event: 0,

@@ -169,12 +169,12 @@ impl<'a> Compiler<'a> {
                     self.texts.pattern(hit, pattern, *cased);
                     match pattern.as_literal() {
                         Some(value) => frequency_of_value(field, value),
-                        None => frequency_of_literal(field, pattern.longest_literal().map_or(0, str::len)),
+                        None => frequency_of_literal(field, pattern.longest_literal().unwrap_or_default()),
                     }
                 }
                 Check::Regex(regex) => {
                     self.texts.regex(hit, regex);
-                    frequency_of_literal(field, if is_bare_regex(test) { 0 } else { 4 })
+                    frequency_of_literal(field, if is_bare_regex(test) { "" } else { "four" })
                 }
                 _ => 1.0,
             };
@@ -262,9 +262,15 @@ fn frequency_of_value(field: FieldId, value: &str) -> f64 {
     common.iter().find(|(other, _)| *other == value).map_or(0.001, |(_, frequency)| *frequency)
 }
 
-/// How often a literal is found in a text, roughly: a short one is found by chance, and agents are much alike.
-fn frequency_of_literal(field: FieldId, length: usize) -> f64 {
-    match length {
+/// How often a literal is found in a text, roughly: a short one is found by chance, and agents are much alike. Quotes and
+/// brackets are rare in all but agents.
+fn frequency_of_literal(field: FieldId, literal: &str) -> f64 {
+    match literal.len() {
+        1.. if field != crate::event::field::USER_AGENT
+            && literal.contains(['\'', '"', '(', ')', '<', '>', '{', '}', '`', '$', '|']) =>
+        {
+            0.001
+        }
         2.. if field == crate::event::field::USER_AGENT => 0.05,
         0 => 1.0,
         1 => 0.5,
