@@ -19,6 +19,7 @@
 //! | 2 | [`windows`] | sliding windows over event time, and the bounded table that keeps them |
 //! | 2 | [`allowlist`] | what is known to be fine |
 //! | 2 | [`alert`] | an episode of findings, and the record of why |
+//! | 3 | [`sources`] | files that are followed, standard input: whole lines into the intake |
 //! | 3 | [`matching`] | detections compiled; which rules an event matches and what they want counted |
 //! | 4 | [`engine`] | all of the above, on all cores: lines in, alerts out |
 //! | 5 | [`replay`] | logs read afterwards, merged by time |
@@ -46,6 +47,7 @@
 //! | a Sigma modifier | `rules/detection.rs`, `matching/program.rs`, `matching/reference.rs`, `matching/tests.rs` |
 //! | a measure of windows | `windows/<measure>.rs`, a variant of [`windows::Measure`] |
 //! | something staged | `generate/kinds/` |
+//! | a source | `sources/<source>.rs`, a variant of [`sources::Config`] and its arm in `start` |
 //! | a command | `cli/<command>.rs` |
 
 pub mod alert;
@@ -65,4 +67,5 @@ pub mod rules;
 pub mod serve;
 pub mod stream;
 pub mod unpack;
+pub mod sources;
 pub mod windows;
