@@ -19,7 +19,7 @@
 //! | 2 | [`windows`] | sliding windows over event time, and the bounded table that keeps them |
 //! | 2 | [`allowlist`] | what is known to be fine |
 //! | 2 | [`alert`] | an episode of findings, and the record of why |
-//! | 3 | [`sources`] | files that are followed, standard input: whole lines into the intake |
+//! | 3 | [`sources`] | files that are followed, syslog, standard input: whole lines into the intake |
 //! | 3 | [`matching`] | detections compiled; which rules an event matches and what they want counted |
 //! | 4 | [`engine`] | all of the above, on all cores: lines in, alerts out |
 //! | 5 | [`replay`] | logs read afterwards, merged by time |

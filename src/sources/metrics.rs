@@ -151,7 +151,6 @@ impl Metrics {
 
 /// The metrics of one source. Looking up a child costs ten times what counting does: they are kept.
 #[derive(Debug)]
-#[expect(dead_code, reason = "listeners count with the rest")]
 pub(super) struct SourceMetrics {
     name: String,
     lines: IntCounter,

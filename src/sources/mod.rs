@@ -1,4 +1,4 @@
-//! The sources of the live service: files that are followed, standard input.
+//! The sources of the live service: files that are followed, syslog, standard input.
 //!
 //! A source turns what arrives into whole lines and puts them into its [`intake::Inlet`]; it does not know what they
 //! mean. Its faults are its own: they are counted by reason, logged when they begin and when they end, and tried
@@ -9,6 +9,7 @@ pub mod follow;
 mod format;
 mod metrics;
 pub mod stdin;
+pub mod syslog;
 mod text;
 
 use std::net::SocketAddr;
@@ -32,6 +33,8 @@ pub use metrics::{Metrics, Reason};
 pub enum Config {
     /// Files, followed through rotation and restarts.
     File(follow::Config),
+    /// A listener for syslog, over UDP or TCP.
+    Syslog(syslog::Config),
     /// Standard input, to its end.
     Stdin(stdin::Config),
 }
@@ -84,11 +87,16 @@ pub async fn start(
     }
     let metrics = Arc::new(metrics.source(name));
     let mut tasks = JoinSet::new();
-    let address = None;
+    let mut address = None;
     match config {
         Config::File(config) => {
             let state_dir = state_dir.map(Path::to_owned);
             tasks.spawn(follow::start(name, config, inlet, metrics, stop, state_dir).await?);
+        }
+        Config::Syslog(config) => {
+            let (bound, task) = syslog::start(name, config, inlet, metrics, stop).await?;
+            address = Some(bound);
+            tasks.spawn(task);
         }
         Config::Stdin(config) => {
             tasks.spawn(stdin::run(name, config, std::io::stdin(), inlet, metrics, stop));
@@ -128,11 +136,14 @@ mod tests {
         let good = [
             ("type = 'file'\npaths = ['/var/log/nginx/*.log']", true),
             ("type = 'file'\npaths = ['a']\nstart = 'beginning'\nformat = 'json'\ntenant = 'b'", true),
+            ("type = 'syslog'\nlisten = '127.0.0.1:0'\ntransport = 'udp'", true),
+            ("type = 'syslog'\nlisten = '[::]:5514'\ntransport = 'tcp'\nallow = ['10.0.0.0/8']", true),
             ("type = 'stdin'\nformat = 'combined'", true),
             ("type = 'stdin'\nfromat = 'combined'", false),
             ("type = 'stdin'\nformat = 'xml'", false),
             ("type = 'file'\npaths = ['a']\nstart = 'middle'", false),
             ("type = 'file'", false),
+            ("type = 'syslog'\nlisten = 'localhost'\ntransport = 'udp'", false),
             ("type = 'kafka'", false),
         ];
         for (text, is_good) in good {
