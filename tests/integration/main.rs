@@ -11,3 +11,4 @@ mod quality;
 mod serve;
 mod stream;
 mod watch;
+mod sources;

@@ -1,7 +1,7 @@
 //! How far each file was counted, kept across restarts.
 //!
 //! One small JSON file for a source, replaced as a whole: after a crash it is the old one or the new one. Only lines
-//! that were counted are in it, so a crash makes lines be read twice and never not at all; a stop makes neither.
+//! that were counted are in it: a crash loses none and repeats those of about a second, a stop does neither.
 
 use std::collections::BTreeMap;
 use std::hash::Hasher;
