@@ -1,7 +1,8 @@
 //! The configuration file: a list of what each room wants to know. Everything is optional.
 
+use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::{Deserialize, Deserializer};
@@ -9,8 +10,9 @@ use toml::Spanned;
 
 use crate::allowlist::EntryConfig;
 use crate::clock::Tolerance;
-use crate::decode;
 use crate::rules::fault::Place;
+use crate::rules::nearest;
+use crate::{decode, serve, sources, stream};
 
 /// A configuration file, in TOML.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -25,6 +27,33 @@ pub struct Config {
     pub clock: ClockConfig,
     /// How much memory may be taken: `[memory]`.
     pub memory: MemoryConfig,
+    /// Which rules are used: `[rules]`.
+    pub rules: RulesConfig,
+    /// Where lines come from: `[sources.NAME]`.
+    pub sources: BTreeMap<String, sources::Config>,
+    /// Where the service listens: `[serve]`.
+    pub serve: serve::Config,
+    /// What subscribers of the stream may take: `[stream]`.
+    pub stream: stream::Limits,
+    /// Where the service keeps what it must know after a restart, such as how far files have been read. Without it,
+    /// it begins anew each time.
+    pub state_directory: Option<PathBuf>,
+}
+
+/// Which rules are used, beside those that the command line names.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct RulesConfig {
+    /// Whether those that are built in are.
+    pub builtin: bool,
+    /// Files and directories with others.
+    pub directories: Vec<PathBuf>,
+}
+
+impl Default for RulesConfig {
+    fn default() -> Self {
+        Self { builtin: true, directories: Vec::new() }
+    }
 }
 
 /// How far clocks are believed.
@@ -102,8 +131,10 @@ impl Config {
     /// Reads a file. The error says where and what was expected.
     pub fn read(path: &Path) -> Result<Self, String> {
         let text = std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
-        let mut config: Self =
-            toml::from_str(&text).map_err(|error| format!("{}: {error}", path.display()))?;
+        let mut config: Self = toml::from_str(&text).map_err(|error| {
+            let hint = what_was_meant(error.message()).unwrap_or_default();
+            format!("{}: {}{hint}", path.display(), error.to_string().trim_end())
+        })?;
         for place in config.allowlist.iter_mut().filter_map(|entry| entry.place.as_mut()) {
             place.file = path.display().to_string();
             // Until here the place is a number of bytes.
@@ -111,6 +142,15 @@ impl Config {
         }
         Ok(config)
     }
+}
+
+/// `; did you mean 'listen'?`, when the fault is a key or word that is not known and one that is known is near.
+fn what_was_meant(message: &str) -> Option<String> {
+    let (_, rest) =
+        message.split_once("unknown field `").or_else(|| message.split_once("unknown variant `"))?;
+    let (word, rest) = rest.split_once('`')?;
+    let known = rest.split('`').skip(1).step_by(2);
+    Some(nearest::did_you_mean(word, known))
 }
 
 /// Entries, each with the byte at which it stands instead of a line.
@@ -142,6 +182,37 @@ mod tests {
         assert!(error.contains("watchbell.toml:8: allowlist entry 2: expected a network"), "{error}");
         let error = read("[[allowlist]]\nusers = ['a']\nraeson = 'x'\n").unwrap_err();
         assert!(error.contains("watchbell.toml: TOML parse error at line 3"), "{error}");
+    }
+
+    #[test]
+    fn an_unknown_key_is_refused_with_the_nearest_known_one() {
+        for (text, meant) in [
+            ("[serve]\nlissten = '127.0.0.1:1'\n", "'listen'"),
+            ("[memori]\n", "'memory'"),
+            ("[sources.a]\ntype = 'file'\npath = ['x']\n", "'paths'"),
+            ("[sources.a]\ntype = 'files'\npaths = ['x']\n", "'file'"),
+            ("[decode.logins]\npattern = []\n", "'patterns'"),
+        ] {
+            let error = read(text).unwrap_err();
+            assert!(error.contains("did you mean") && error.contains(meant), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_example_is_true_with_and_without_what_is_commented_out() {
+        let example = std::fs::read_to_string("config.example.toml").unwrap();
+        let read_as = |text: &str| format!("{:?}", read(text).unwrap());
+        assert_eq!(read_as(&example), read_as(""), "what is not commented out is the default");
+        let is_code =
+            |line: &str| line.starts_with("# ") && (line.contains(" = ") || line.starts_with("# ["));
+        let all: String = example
+            .lines()
+            .map(|line| if is_code(line) { &line[2..] } else { line })
+            .map(|line| format!("{line}\n"))
+            .collect();
+        let config = read(&all).unwrap();
+        assert_eq!((config.sources.len(), config.allowlist.len()), (3, 1));
+        assert!(config.state_directory.is_some() && config.serve.token_file.is_some());
     }
 
     #[test]

@@ -18,6 +18,12 @@ const QUEUE_LENGTH: usize = 64;
 /// Most bytes of whole lines that a source sends at a time.
 pub const MAX_TEXT_BYTES: usize = 64 << 10;
 
+/// The time, for what arrives now.
+#[expect(clippy::disallowed_methods, reason = "here lines arrive: what comes after is told the time")]
+pub fn now() -> Timestamp {
+    Timestamp::from_micros(jiff::Timestamp::now().as_microsecond())
+}
+
 /// One log of a source: a file, a connection. Each has its own clock.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Stream {
@@ -119,6 +125,11 @@ impl Outlet {
         self.wake.notified().await;
     }
 
+    /// Takes no more lines: sources are refused, and what is queued is still taken.
+    pub fn close(&mut self) {
+        self.queues.iter_mut().for_each(mpsc::Receiver::close);
+    }
+
     /// Takes what is queued, a piece from each queue in turns, up to about this many bytes; `None` when nothing more will
     /// come.
     pub fn take(&mut self, max_bytes: usize) -> Option<Vec<Lines>> {
@@ -137,6 +148,8 @@ impl Outlet {
                 Err(TryRecvError::Disconnected) => {
                     self.queues.remove(place);
                     self.next = place;
+                    // Its last words may have been taken just now: whoever waits after that must look again.
+                    self.wake.notify_one();
                 }
             }
         }
@@ -164,6 +177,18 @@ mod tests {
         let taken = outlet.take(6).unwrap_or_default();
         let sources: Vec<&str> = taken.iter().map(|lines| &*lines.stream.source).collect();
         assert_eq!(sources, ["loud", "quiet", "loud"]);
+    }
+
+    #[tokio::test]
+    async fn whoever_waits_after_the_last_words_is_woken() {
+        let mut outlet = Outlet::default();
+        let inlet = outlet.add_inlet();
+        assert!(inlet.offer(lines("a", "x\n")).is_ok());
+        drop(inlet);
+        outlet.wait().await;
+        assert_eq!(outlet.take(100).map(|taken| taken.len()), Some(1));
+        outlet.wait().await;
+        assert!(outlet.take(100).is_none());
     }
 
     #[test]

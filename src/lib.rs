@@ -16,19 +16,21 @@
 //! | 1 | [`clock`] | how far the times in a log are believed |
 //! | 1 | [`rules`] | Sigma documents: read, checked, linked |
 //! | 2 | [`intake`] | the bounded way from sources to the engine |
+//! | 3 | [`sources`] | files that are followed, syslog, standard input: whole lines into the intake |
 //! | 2 | [`windows`] | sliding windows over event time, and the bounded table that keeps them |
 //! | 2 | [`allowlist`] | what is known to be fine |
 //! | 2 | [`alert`] | an episode of findings, and the record of why |
-//! | 3 | [`sources`] | files that are followed, syslog, standard input: whole lines into the intake |
 //! | 3 | [`matching`] | detections compiled; which rules an event matches and what they want counted |
 //! | 4 | [`engine`] | all of the above, on all cores: lines in, alerts out |
+//! | 5 | [`stream`] | what happens, told to subscribers: filters, bounded queues |
+//! | 6 | [`live`] | the engine's thread: what sources bring is counted, and what came of it told |
+//! | 7 | [`serve`] | HTTP: metrics, health, the stream as a websocket, lines that are pushed |
 //! | 5 | [`replay`] | logs read afterwards, merged by time |
 //! | 5 | [`rule_test`] | the tests that stand beside rules |
 //! | 0 | [`unpack`] | bytes as they are, or out of gzip |
-//! | 5 | [`stream`] | what happens, told to subscribers: filters, bounded queues |
-//! | 7 | [`serve`] | HTTP: metrics, health, the stream as a websocket, lines that are pushed |
 //! | 0 | [`generate`] | traffic with staged attacks, for demonstrations, tests and measurements |
-//! | 5 | [`config`] | the configuration file: a list of what each room wants to know |
+//! | 8 | [`config`] | the configuration file: a list of what each room wants to know |
+//! | 9 | [`app`] | the service as a value: binds, wires, and takes down |
 //! | 10 | [`cli`] | the command line |
 //!
 //! # Invariants
@@ -48,10 +50,12 @@
 //! | a measure of windows | `windows/<measure>.rs`, a variant of [`windows::Measure`] |
 //! | something staged | `generate/kinds/` |
 //! | a source | `sources/<source>.rs`, a variant of [`sources::Config`] and its arm in `start` |
+//! | an endpoint | `serve/<endpoint>.rs`, a line in `serve/routes.rs` |
 //! | a command | `cli/<command>.rs` |
 
 pub mod alert;
 pub mod allowlist;
+pub mod app;
 pub mod cli;
 pub mod clock;
 pub mod config;
@@ -60,12 +64,13 @@ pub mod engine;
 pub mod event;
 pub mod generate;
 pub mod intake;
+pub mod live;
 pub mod matching;
 pub mod replay;
 pub mod rule_test;
 pub mod rules;
 pub mod serve;
+pub mod sources;
 pub mod stream;
 pub mod unpack;
-pub mod sources;
 pub mod windows;

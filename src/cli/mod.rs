@@ -1,10 +1,15 @@
 //! The command line: what a person or a script can ask for. Each command has its file.
 
+mod attacks;
+mod demo;
 mod generate;
 mod output;
+mod play;
 mod replay;
 mod rule_commands;
 mod rule_match;
+mod run;
+mod soak;
 mod summary;
 mod watch;
 
@@ -30,9 +35,12 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    Demo(demo::Demo),
+    Run(run::Run),
+    Watch(watch::Watch),
     Replay(replay::Replay),
     Generate(generate::Generate),
-    Watch(watch::Watch),
+    Soak(soak::Soak),
     /// Look at rules, check them, test them
     #[command(subcommand)]
     Rules(rule_commands::Rules),
@@ -69,6 +77,9 @@ fn read_config(path: Option<&PathBuf>) -> anyhow::Result<Config> {
 /// Runs the command line of this process.
 pub fn run() -> ExitCode {
     let result = match Cli::parse().command {
+        Command::Demo(demo) => demo.run(),
+        Command::Run(run) => run.run(),
+        Command::Soak(soak) => soak.run(),
         Command::Replay(replay) => replay.run(),
         Command::Generate(generate) => generate.run(),
         Command::Watch(watch) => watch.run(),

@@ -1,6 +1,6 @@
 //! `watchbell watch`: what is happening now?
 
-mod show;
+pub(super) mod show;
 mod target;
 
 use std::hash::{BuildHasher, Hasher, RandomState};

@@ -108,7 +108,7 @@ pub enum Body {
 /// A rule about one event.
 #[derive(Clone, Debug)]
 pub struct Detection {
-    /// The classes of events it looks at, as bits ([`Class::bit`]).
+    /// The classes of events it looks at, as bits ([`crate::event::Class::bit`]).
     pub classes: u8,
     /// What it looks for.
     pub expression: Expression,

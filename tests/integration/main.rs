@@ -9,6 +9,7 @@ mod engine;
 mod hostile;
 mod quality;
 mod serve;
+mod service;
+mod sources;
 mod stream;
 mod watch;
-mod sources;

@@ -3,9 +3,9 @@
 //! A pack has many, most of which never get to see a text because a rarer test of their rule fails; compiling them
 //! all would take longer than everything else at start.
 //!
-//! What they mean is in [`dialect`]. Texts are written by attackers, so none may take long: an expression costs a
-//! text a few nanoseconds a byte ([`automaton`]), and its size is bounded. Expressions with lookaround or back
-//! references cannot have that; what becomes of them is at [`Compiled::Backtracking`].
+//! What they mean is in `dialect`. Texts are written by attackers, so none may take long: an expression costs a
+//! text a few nanoseconds a byte (`automaton`), and its size is bounded. Expressions with lookaround or back
+//! references cannot have that; what becomes of them is said at `Compiled::Backtracking`.
 
 mod automaton;
 mod dialect;

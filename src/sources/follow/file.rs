@@ -23,7 +23,7 @@ const PIECE_BYTES: usize = MAX_TEXT_BYTES - 1;
 const REST_QUIET: Duration = Duration::from_secs(5);
 
 /// How long to wait before looking again: at a busy file, and at one that says nothing.
-pub(super) const PAUSES: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(100));
+pub(super) const PAUSES: (Duration, Duration) = (Duration::from_millis(2), Duration::from_millis(100));
 
 /// A file that is followed, by its open descriptor: what becomes of its name does not matter for reading it.
 #[derive(Debug)]

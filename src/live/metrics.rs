@@ -1,0 +1,268 @@
+//! What is counted of the engine's work, for Prometheus.
+//!
+//! Label values come from closed sets: sources and rules as configured, severities, reasons. Every series is there at 0
+//! from the start.
+
+use std::collections::HashMap;
+
+use prometheus::{
+    Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    exponential_buckets,
+};
+use serde_json::{Map, Value};
+
+use crate::alert::Alert;
+use crate::decode::{Tally, Undecodable};
+use crate::engine::{Counts, Engine};
+use crate::rules::Severity;
+use crate::stream::Change;
+
+/// The metrics; see the module.
+pub struct Metrics {
+    /// Time that a step took.
+    pub step_seconds: Histogram,
+    /// Time from the arrival of the oldest line of a step to the telling of an alert.
+    pub latency_seconds: Histogram,
+    lines: IntCounterVec,
+    events: IntCounterVec,
+    undecodable: IntCounterVec,
+    matches: IntCounterVec,
+    refused: IntCounterVec,
+    opened: IntCounterVec,
+    resolved: IntCounterVec,
+    open: IntGaugeVec,
+    totals: Vec<(IntCounter, Read)>,
+    gauges: Vec<(IntGauge, Read)>,
+    rules: Vec<RuleSeries>,
+    rules_loaded: IntGauge,
+    sources: HashMap<String, SourceSeries>,
+}
+
+/// The series of a rule, and what they said last.
+struct RuleSeries {
+    matches: IntCounter,
+    refused: IntCounter,
+    last_matches: u64,
+    last_refused: u64,
+}
+
+struct SourceSeries {
+    lines: IntCounter,
+    events: IntCounter,
+    undecodable: Vec<IntCounter>,
+}
+
+/// Reads a number out of the engine's books.
+type Read = fn(&Counts) -> u64;
+
+/// Counters without labels.
+const TOTALS: [(&str, &str, Read); 14] = [
+    ("watchbell_events_late_total", "Events too far behind their source's clock to be counted.", |c| {
+        c.clock.late
+    }),
+    ("watchbell_events_ahead_total", "Events ahead of their arrival, held to it.", |c| c.clock.ahead),
+    ("watchbell_events_untimed_total", "Events without a time, not counted.", |c| c.read.untimed),
+    ("watchbell_observations_total", "Matches handed to windows.", |c| c.read.observations),
+    (
+        "watchbell_matches_without_group_total",
+        "Matches not counted for lack of a field they are grouped by.",
+        |c| c.read.missing_group,
+    ),
+    (
+        "watchbell_matches_without_value_total",
+        "Matches not counted for lack of the value that is measured.",
+        |c| c.read.missing_value,
+    ),
+    ("watchbell_matches_allowed_total", "Matches not counted because the allowlist knows them.", |c| {
+        c.read.allowed
+    }),
+    (
+        "watchbell_alerts_allowed_total",
+        "Findings that opened no alert because the allowlist knows the event.",
+        |c| c.allowed_alerts,
+    ),
+    (
+        "watchbell_alerts_inhibited_total",
+        "Findings that opened no alert because another rule has said enough about the subject.",
+        |c| c.inhibited_alerts,
+    ),
+    ("watchbell_alerts_refused_total", "Findings that opened no alert because too many are open.", |c| {
+        c.refused_alerts.iter().sum()
+    }),
+    ("watchbell_window_subjects_created_total", "Subjects that windows were made for.", |c| c.table.created),
+    (
+        "watchbell_window_subjects_expired_total",
+        "Subjects let go because nothing in their windows mattered any more.",
+        |c| c.table.expired,
+    ),
+    ("watchbell_window_subjects_evicted_total", "Subjects let go because window memory was full.", |c| {
+        c.table.evicted
+    }),
+    ("watchbell_log_lines_total", "Lines read from all sources.", |c| c.read.decoded.lines),
+];
+
+impl Metrics {
+    /// Registers the metrics, with the series of these sources.
+    pub fn register<'s>(
+        registry: &Registry,
+        sources: impl IntoIterator<Item = &'s str>,
+    ) -> Result<Self, prometheus::Error> {
+        let counters = |name: &str, help: &str, labels: &[&str]| {
+            let counters = IntCounterVec::new(Opts::new(name, help), labels)?;
+            registry.register(Box::new(counters.clone()))?;
+            Ok::<_, prometheus::Error>(counters)
+        };
+        let gauge = |name: &str, help: &str| {
+            let gauge = IntGauge::new(name, help)?;
+            registry.register(Box::new(gauge.clone()))?;
+            Ok::<_, prometheus::Error>(gauge)
+        };
+        let histogram = |name: &str, help: &str| {
+            // From a tenth of a millisecond to six and a half seconds.
+            let buckets = exponential_buckets(0.000_1, 2.0, 17)?;
+            let histogram = Histogram::with_opts(HistogramOpts::new(name, help).buckets(buckets))?;
+            registry.register(Box::new(histogram.clone()))?;
+            Ok::<_, prometheus::Error>(histogram)
+        };
+        let mut totals: Vec<(IntCounter, Read)> = Vec::new();
+        for (name, help, read) in TOTALS {
+            let counter = IntCounter::new(name, help)?;
+            registry.register(Box::new(counter.clone()))?;
+            totals.push((counter, read));
+        }
+        let gauges: Vec<(IntGauge, Read)> = vec![
+            (gauge("watchbell_window_subjects", "Subjects that have windows.")?, |c| c.table.subjects),
+            (gauge("watchbell_window_bytes", "Memory of all windows.")?, |c| c.table.bytes),
+        ];
+        let open =
+            IntGaugeVec::new(Opts::new("watchbell_alerts_open", "Alerts that are open."), &["severity"])?;
+        registry.register(Box::new(open.clone()))?;
+        Severity::ALL.iter().for_each(|severity| open.with_label_values(&[severity.name()]).set(0));
+        let mut metrics = Self {
+            step_seconds: histogram(
+                "watchbell_step_duration_seconds",
+                "Time that a step of the engine took.",
+            )?,
+            latency_seconds: histogram(
+                "watchbell_alert_latency_seconds",
+                "Time from the arrival of the oldest line of a step to the telling of an alert.",
+            )?,
+            lines: counters("watchbell_lines_total", "Lines read.", &["source"])?,
+            events: counters("watchbell_events_total", "Lines that became events.", &["source"])?,
+            undecodable: counters(
+                "watchbell_undecodable_lines_total",
+                "Lines that could not be read.",
+                &["source", "reason"],
+            )?,
+            matches: counters("watchbell_rule_matches_total", "Events that a detection matched.", &["rule"])?,
+            refused: counters(
+                "watchbell_rule_alerts_refused_total",
+                "Findings of a rule that opened no alert because too many are open.",
+                &["rule"],
+            )?,
+            opened: counters("watchbell_alerts_opened_total", "Alerts opened.", &["rule", "severity"])?,
+            resolved: counters("watchbell_alerts_resolved_total", "Alerts resolved.", &["rule", "severity"])?,
+            open,
+            totals,
+            gauges,
+            rules: Vec::new(),
+            rules_loaded: gauge("watchbell_rules", "Rules in use.")?,
+            sources: HashMap::new(),
+        };
+        for source in sources {
+            metrics.source(source);
+        }
+        Ok(metrics)
+    }
+
+    /// Starts the series of the engine's rules.
+    pub fn follow_rules(&mut self, engine: &Engine) {
+        let counts = engine.counts();
+        let reported: Vec<usize> =
+            engine.shared().plan.windows.iter().filter(|w| w.reported).map(|w| w.rule).collect();
+        self.rules_loaded.set(i64::try_from(engine.shared().rules.len()).unwrap_or(i64::MAX));
+        self.rules = engine
+            .shared()
+            .rules
+            .iter()
+            .enumerate()
+            .map(|(index, rule)| {
+                let name = rule.name.name.as_str();
+                if reported.contains(&index) {
+                    let labels = [name, rule.severity.name()];
+                    self.opened.with_label_values(&labels);
+                    self.resolved.with_label_values(&labels);
+                }
+                RuleSeries {
+                    matches: self.matches.with_label_values(&[name]),
+                    refused: self.refused.with_label_values(&[name]),
+                    last_matches: counts.matches.get(index).copied().unwrap_or(0),
+                    last_refused: counts.refused_alerts.get(index).copied().unwrap_or(0),
+                }
+            })
+            .collect();
+    }
+
+    /// Takes over what the engine has counted.
+    pub fn follow(&mut self, counts: &Counts) {
+        for (counter, read) in &self.totals {
+            counter.inc_by(read(counts).saturating_sub(counter.get()));
+        }
+        for (gauge, read) in &self.gauges {
+            gauge.set(i64::try_from(read(counts)).unwrap_or(i64::MAX));
+        }
+        for (index, series) in self.rules.iter_mut().enumerate() {
+            let matches = counts.matches.get(index).copied().unwrap_or(0);
+            let refused = counts.refused_alerts.get(index).copied().unwrap_or(0);
+            series.matches.inc_by(matches.saturating_sub(series.last_matches));
+            series.refused.inc_by(refused.saturating_sub(series.last_refused));
+            (series.last_matches, series.last_refused) = (matches, refused);
+        }
+    }
+
+    /// Counts lines of a source by what became of them.
+    pub fn add_lines(&mut self, source: &str, tally: &Tally) {
+        let series = self.source(source);
+        series.lines.inc_by(tally.lines);
+        series.events.inc_by(tally.events);
+        series.undecodable.iter().zip(tally.undecodable).for_each(|(counter, count)| counter.inc_by(count));
+    }
+
+    fn source(&mut self, source: &str) -> &SourceSeries {
+        if !self.sources.contains_key(source) {
+            let series = SourceSeries {
+                lines: self.lines.with_label_values(&[source]),
+                events: self.events.with_label_values(&[source]),
+                undecodable: Undecodable::ALL
+                    .iter()
+                    .map(|reason| self.undecodable.with_label_values(&[source, reason.reason()]))
+                    .collect(),
+            };
+            self.sources.insert(source.to_owned(), series);
+        }
+        &self.sources[source]
+    }
+
+    /// Counts what became of an alert.
+    pub fn add_alert(&self, change: Change, alert: &Alert) {
+        let severity = alert.severity.name();
+        let open = self.open.with_label_values(&[severity]);
+        match change {
+            Change::Opened => {
+                self.opened.with_label_values(&[&alert.rule.name, severity]).inc();
+                open.inc();
+            }
+            Change::Resolved => {
+                self.resolved.with_label_values(&[&alert.rule.name, severity]).inc();
+                open.dec();
+            }
+            Change::Updated => {}
+        }
+    }
+
+    /// How many alerts are open, by severity.
+    pub fn open_alerts(&self) -> Map<String, Value> {
+        let of = |severity: Severity| self.open.with_label_values(&[severity.name()]).get();
+        Severity::ALL.iter().map(|severity| (severity.name().to_owned(), of(*severity).into())).collect()
+    }
+}

@@ -1,0 +1,259 @@
+//! The engine, live: a thread that takes what sources bring, has it counted, and tells what came of it.
+//!
+//! It works in steps: whatever is queued, up to a mebibyte, is read, shown to those who listen to events,
+//! counted, and what became of alerts is told. Under little load a step is a line and comes at once; under much it is
+//! many lines, which cost less each. It never waits for anyone but the sources.
+
+mod metrics;
+mod streams;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use tokio::runtime::Handle;
+use tokio::sync::{Notify, mpsc};
+
+pub use self::metrics::Metrics;
+use self::streams::Streams;
+use crate::alert::Alert;
+use crate::allowlist::Allowlist;
+use crate::decode::{self, Tally};
+use crate::engine::work::Chunk;
+use crate::engine::{Engine, Settings, Transition};
+use crate::event::Timestamp;
+use crate::intake::{self, Lines, Outlet};
+use crate::rules::RuleSet;
+use crate::stream::{Change, Hub};
+
+/// Most bytes of a step: a few milliseconds of work.
+const MAX_STEP_BYTES: usize = 1 << 20;
+
+/// A step that took in less than this is followed by a rest of [`REST`], so that many small steps do not cost more than
+/// what is in them.
+const SMALL_STEP_BYTES: usize = 32 << 10;
+/// A tenth of the latency that is promised.
+const REST: Duration = Duration::from_millis(1);
+
+/// How often time is told to the engine, and statistics to whoever listens.
+const TICK: Duration = Duration::from_secs(1);
+/// How many ticks apart open alerts are told again when something has been found since.
+const TICKS_PER_UPDATE: u64 = 5;
+
+/// What is asked of a running engine.
+pub enum Command {
+    /// Take other rules and settings.
+    Reload(Box<Reload>),
+    /// Count what is queued and end.
+    Stop,
+}
+
+/// Other rules and settings.
+pub struct Reload {
+    /// The rules.
+    pub rules: RuleSet,
+    /// What is known to be fine.
+    pub allowlist: Allowlist,
+    /// For windows and clocks.
+    pub settings: Settings,
+    /// How lines are decoded.
+    pub decode: Arc<decode::Settings>,
+}
+
+/// The way to a running engine.
+#[derive(Clone)]
+pub struct Control {
+    commands: mpsc::UnboundedSender<Command>,
+    wake: Arc<Notify>,
+}
+
+impl Control {
+    /// Asks for something. Nothing happens when the engine has ended.
+    pub fn ask(&self, command: Command) {
+        let _ = self.commands.send(command);
+        self.wake.notify_one();
+    }
+}
+
+/// A running engine and what it talks to.
+pub struct Live {
+    engine: Engine,
+    decode: Arc<decode::Settings>,
+    lateness: Duration,
+    outlet: Outlet,
+    commands: mpsc::UnboundedReceiver<Command>,
+    streams: Streams,
+    hub: Arc<Hub>,
+    metrics: Metrics,
+    ticks: u64,
+    lines_at_tick: u64,
+}
+
+impl Live {
+    /// Starts the thread. It ends when the outlet does, or when it is asked to; `life` is dropped then, also when the thread
+    /// panics: the service must not look alive any more.
+    pub fn start(
+        engine: Engine,
+        decode: Arc<decode::Settings>,
+        lateness: Duration,
+        outlet: Outlet,
+        hub: Arc<Hub>,
+        metrics: Metrics,
+        life: impl Send + 'static,
+    ) -> std::io::Result<(Control, std::thread::JoinHandle<()>)> {
+        let (sender, commands) = mpsc::unbounded_channel();
+        let control = Control { commands: sender, wake: outlet.wake() };
+        hub.set_schema(Arc::clone(&engine.shared().schema));
+        let mut live = Self {
+            engine,
+            decode,
+            lateness,
+            outlet,
+            commands,
+            streams: Streams::default(),
+            hub,
+            metrics,
+            ticks: 0,
+            lines_at_tick: 0,
+        };
+        live.metrics.follow_rules(&live.engine);
+        let runtime = Handle::current();
+        let thread = std::thread::Builder::new().name("engine".to_owned()).spawn(move || {
+            let _life = life;
+            live.run(&runtime);
+        })?;
+        Ok((control, thread))
+    }
+
+    fn run(&mut self, runtime: &Handle) {
+        let mut next_tick = Instant::now() + TICK;
+        while let Some(lines) = self.outlet.take(MAX_STEP_BYTES) {
+            let bytes: usize = lines.iter().map(|lines| lines.text.len()).sum();
+            if !lines.is_empty() {
+                self.step(lines);
+            }
+            while let Ok(command) = self.commands.try_recv() {
+                self.obey(command);
+            }
+            let now = Instant::now();
+            if now >= next_tick {
+                // Ticks that were missed are not made up for.
+                next_tick = now + TICK;
+                self.tick(intake::now());
+            }
+            if bytes == 0 {
+                let rest = next_tick.saturating_duration_since(now);
+                let _ = runtime.block_on(async { tokio::time::timeout(rest, self.outlet.wait()).await });
+            } else if bytes < SMALL_STEP_BYTES {
+                std::thread::sleep(REST);
+            }
+        }
+        self.tick(intake::now());
+    }
+
+    fn obey(&mut self, command: Command) {
+        match command {
+            Command::Stop => self.outlet.close(),
+            Command::Reload(reload) => {
+                let Reload { rules, allowlist, settings, decode } = *reload;
+                let now = intake::now();
+                let transitions = self.engine.reload(&rules, allowlist, &settings, &decode, now);
+                self.lateness = settings.tolerance.lateness;
+                self.decode = decode;
+                self.hub.set_schema(Arc::clone(&self.engine.shared().schema));
+                self.metrics.follow_rules(&self.engine);
+                self.tell(transitions, now);
+            }
+        }
+    }
+
+    /// Takes lines in and tells what came of them.
+    fn step(&mut self, lines: Vec<Lines>) {
+        let began = Instant::now();
+        let oldest = lines.iter().map(|lines| lines.received).min().unwrap_or_default();
+        let mut waiting = Vec::with_capacity(lines.len());
+        let mut chunks = Vec::with_capacity(lines.len());
+        for Lines { stream, text, format, received, counted } in lines {
+            let source = self.streams.number(&mut self.engine, &stream, &self.decode);
+            chunks.push(Chunk { source, text, format, received: Some(received) });
+            waiting.push((stream, counted));
+        }
+        let tallies = self.engine.read(chunks);
+        if self.hub.wants_events() {
+            let hub = &self.hub;
+            self.engine
+                .for_each_event(|source, _, event| hub.publish_event(&source.name, &source.tenant, event));
+        }
+        let transitions = self.engine.count(None);
+        self.tell(transitions, oldest);
+        for ((stream, counted), tally) in waiting.into_iter().zip(tallies) {
+            self.metrics.add_lines(&stream.source, &tally);
+            if let Some(counted) = counted {
+                // Whoever asked may be gone.
+                let _: Result<(), Tally> = counted.send(tally);
+            }
+        }
+        self.metrics.follow(&self.engine.counts());
+        self.metrics.step_seconds.observe(began.elapsed().as_secs_f64());
+    }
+
+    fn tell(&self, transitions: Vec<Transition>, received: Timestamp) {
+        for transition in transitions {
+            let (change, alert) = match &transition {
+                Transition::Opened(alert) => (Change::Opened, alert),
+                Transition::Resolved(alert) => (Change::Resolved, alert),
+            };
+            self.hub.publish_alert(change, alert);
+            self.metrics.add_alert(change, alert);
+            if change == Change::Opened {
+                self.metrics.latency_seconds.observe(seconds_between(received, intake::now()));
+            }
+            log(change, alert);
+        }
+    }
+
+    fn tick(&mut self, now: Timestamp) {
+        self.ticks += 1;
+        // What comes later than that is not counted.
+        let transitions = self.engine.advance_to(now.before(self.lateness));
+        self.tell(transitions, now);
+        if self.ticks.is_multiple_of(TICKS_PER_UPDATE) {
+            for alert in self.engine.updates() {
+                self.hub.publish_alert(Change::Updated, &alert);
+            }
+        }
+        self.streams.forget_ended();
+        let counts = self.engine.counts();
+        self.metrics.follow(&counts);
+        let lines = counts.read.decoded.lines;
+        self.hub.publish_statistics(&json!({
+            "at": now,
+            "lines_per_second": lines - std::mem::replace(&mut self.lines_at_tick, lines),
+            "lines": lines,
+            "events": counts.read.decoded.events,
+            "undecodable": counts.read.decoded.undecodable.iter().sum::<u64>(),
+            "late": counts.clock.late,
+            "ahead": counts.clock.ahead,
+            "subjects": counts.table.subjects,
+            "window_bytes": counts.table.bytes,
+            "evicted": counts.table.evicted,
+            "alerts_open": self.metrics.open_alerts(),
+        }));
+    }
+}
+
+fn seconds_between(from: Timestamp, to: Timestamp) -> f64 {
+    (to.as_micros() - from.as_micros()).max(0) as f64 / 1e6
+}
+
+fn log(change: Change, alert: &Alert) {
+    tracing::info!(
+        alert.id = alert.id,
+        rule.name = alert.rule.name,
+        severity = %alert.severity,
+        subject = alert.subject_text(),
+        observed = alert.observed,
+        "alert {}",
+        change.name(),
+    );
+}

@@ -1,0 +1,337 @@
+//! The whole service: logs that are written, alerts that come out of a websocket.
+
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use futures_util::{SinkExt, StreamExt};
+use serde_json::Value;
+use tokio::sync::oneshot;
+use tokio_tungstenite::tungstenite::Message;
+use watchbell::app::{App, Origin};
+
+/// How long anything may take on a busy machine before a test gives up.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A rule that asks for three failed logins of an account.
+const RULE: &str = "
+title: failed
+name: failed
+logsource: {product: watchbell}
+detection: {s: {event.outcome: failure}, condition: s}
+x-watchbell: {reported: false}
+---
+title: Three failures
+name: three_failures
+level: high
+correlation: {type: event_count, rules: [failed], group-by: [user.name], timespan: 1h, condition: {gte: 3}}
+";
+
+struct Service {
+    directory: tempfile::TempDir,
+    app: Option<oneshot::Sender<()>>,
+    task: tokio::task::JoinHandle<anyhow::Result<()>>,
+    url: String,
+    reloader: watchbell::app::Reloader,
+}
+
+type Socket = tokio_tungstenite::WebSocketStream<tokio_tungstenite::MaybeTlsStream<tokio::net::TcpStream>>;
+
+/// A directory with a rule and a configuration that follows `app.jsonl` in it.
+fn directory() -> tempfile::TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::create_dir(directory.path().join("rules")).unwrap();
+    std::fs::write(directory.path().join("rules/three.yml"), RULE).unwrap();
+    std::fs::write(config_of(directory.path()), config(directory.path(), "")).unwrap();
+    directory
+}
+
+fn config_of(directory: &Path) -> PathBuf {
+    directory.join("watchbell.toml")
+}
+
+fn config(directory: &Path, more: &str) -> String {
+    let directory = directory.display();
+    format!(
+        "state_directory = '{directory}/state'\n\
+         rules = {{ builtin = false, directories = ['{directory}/rules'] }}\n\
+         serve = {{ listen = '127.0.0.1:0' }}\n\
+         sources.app = {{ type = 'file', paths = ['{directory}/app.jsonl'], format = 'json' }}\n{more}"
+    )
+}
+
+impl Service {
+    async fn start() -> Self {
+        let directory = directory();
+        let origin = Origin { config: Some(config_of(directory.path())), ..Origin::default() };
+        let app = App::start(origin).await.unwrap();
+        let (url, reloader) = (app.address().to_string(), app.reloader());
+        let (stop, stopped) = oneshot::channel::<()>();
+        let task = tokio::spawn(app.run(async move { drop(stopped.await) }));
+        Self { directory, app: Some(stop), task, url, reloader }
+    }
+
+    fn write(&self, lines: &[String]) {
+        append(&self.directory.path().join("app.jsonl"), lines);
+    }
+
+    async fn alerts(&self) -> Socket {
+        let url = format!("ws://{}/v1/stream", self.url);
+        let (mut socket, _) = tokio_tungstenite::connect_async(url).await.unwrap();
+        socket.send(Message::text(r#"{"subscribe":["alerts"]}"#)).await.unwrap();
+        assert_eq!(frame(&mut socket, "subscribed").await["topics"], serde_json::json!(["alerts"]));
+        socket
+    }
+
+    async fn metric(&self, name: &str) -> Option<f64> {
+        let text = get(&self.url, "/metrics").await;
+        text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok())
+    }
+
+    async fn metric_becomes(&self, name: &str, wanted: f64) {
+        let deadline = tokio::time::Instant::now() + PATIENCE;
+        loop {
+            let found = self.metric(name).await;
+            if found == Some(wanted) {
+                return;
+            }
+            assert!(tokio::time::Instant::now() < deadline, "{name} is {found:?}, not {wanted}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    async fn stop(mut self) {
+        let _ = self.app.take().unwrap().send(());
+        self.task.await.unwrap().unwrap();
+    }
+}
+
+fn append(path: &Path, lines: &[String]) {
+    let mut file = std::fs::OpenOptions::new().create(true).append(true).open(path).unwrap();
+    let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
+    file.write_all(text.as_bytes()).unwrap();
+}
+
+/// Failed logins, now.
+fn failures(user: &str, count: usize) -> Vec<String> {
+    let line = format!(r#"{{"user.name":"{user}","event.outcome":"failure","source.ip":"192.0.2.1"}}"#);
+    vec![line; count]
+}
+
+async fn frame(socket: &mut Socket, kind: &str) -> Value {
+    let next = async {
+        loop {
+            let message = socket.next().await.expect("the stream must go on").unwrap();
+            let Ok(frame) = serde_json::from_str::<Value>(message.to_text().unwrap()) else { continue };
+            if frame["type"] == kind {
+                return frame;
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, next).await.expect("a frame must come")
+}
+
+async fn get(address: &str, path: &str) -> String {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let mut socket = tokio::net::TcpStream::connect(address).await.unwrap();
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    socket.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer).await.unwrap();
+    answer
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn lines_of_a_followed_file_become_an_alert_on_the_stream() {
+    let service = Service::start().await;
+    let mut alerts = service.alerts().await;
+    service.write(&failures("ann", 2));
+    service.write(&["not JSON".to_owned()]);
+    service.write(&failures("ann", 1));
+    let told = frame(&mut alerts, "alert").await;
+    assert_eq!(told["change"], "opened");
+    assert_eq!(
+        (told["seq"].as_u64(), told["alert"]["rule"]["name"].as_str()),
+        (Some(1), Some("three_failures"))
+    );
+    assert_eq!(told["alert"]["subject"], serde_json::json!({"user.name": "ann"}));
+    service.metric_becomes("watchbell_events_total{source=\"app\"}", 3.0).await;
+    for (name, value) in [
+        ("watchbell_undecodable_lines_total{reason=\"not_json\",source=\"app\"}", 1.0),
+        ("watchbell_alerts_opened_total{rule=\"three_failures\",severity=\"high\"}", 1.0),
+        ("watchbell_alerts_open{severity=\"high\"}", 1.0),
+        ("watchbell_rule_matches_total{rule=\"failed\"}", 3.0),
+        ("watchbell_alert_latency_seconds_count", 1.0),
+    ] {
+        service.metric_becomes(name, value).await;
+    }
+    assert!(get(&service.url, "/healthz").await.starts_with("HTTP/1.1 200"));
+    assert!(get(&service.url, "/readyz").await.starts_with("HTTP/1.1 200"));
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_series_is_there_at_0_from_the_start() {
+    let service = Service::start().await;
+    let text = get(&service.url, "/metrics").await;
+    for name in [
+        "watchbell_lines_total{source=\"app\"}",
+        "watchbell_lines_total{source=\"push\"}",
+        "watchbell_undecodable_lines_total{reason=\"not_json\",source=\"app\"}",
+        "watchbell_events_late_total",
+        "watchbell_window_subjects_evicted_total",
+        "watchbell_alerts_opened_total{rule=\"three_failures\",severity=\"high\"}",
+        "watchbell_alerts_resolved_total{rule=\"three_failures\",severity=\"high\"}",
+        "watchbell_alerts_open{severity=\"critical\"}",
+        "watchbell_rule_matches_total{rule=\"failed\"}",
+        "watchbell_rule_alerts_refused_total{rule=\"three_failures\"}",
+        "watchbell_alert_latency_seconds_count",
+        "watchbell_reloads_total{outcome=\"refused\"}",
+        "watchbell_stream_missed_total{topic=\"events\"}",
+    ] {
+        assert!(text.lines().any(|line| line == format!("{name} 0")), "{name} is not there at 0:\n{text}");
+    }
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn rules_are_swapped_and_counters_go_on_unless_something_is_wrong() {
+    let service = Service::start().await;
+    let mut alerts = service.alerts().await;
+    service.write(&failures("ann", 2));
+    service.metric_becomes("watchbell_events_total{source=\"app\"}", 2.0).await;
+    let rules = service.directory.path().join("rules");
+    std::fs::write(rules.join("wrong.yml"), "title: wrong\ndetection: {s: {a|contians: b}, condition: s}\n")
+        .unwrap();
+    let error = service.reloader.reload().await.unwrap_err().to_string();
+    assert!(error.contains("wrong.yml:2") && error.contains("contians"), "{error}");
+    service.metric_becomes("watchbell_reloads_total{outcome=\"refused\"}", 1.0).await;
+    let more = RULE
+        .replace("three_failures", "two_more")
+        .replace("gte: 3", "gte: 5")
+        .replace("failed", "also_failed");
+    std::fs::write(rules.join("wrong.yml"), more).unwrap();
+    service.reloader.reload().await.unwrap();
+    service.metric_becomes("watchbell_rules", 4.0).await;
+    service.write(&failures("ann", 1));
+    let told = frame(&mut alerts, "alert").await;
+    assert_eq!(told["alert"]["rule"]["name"], "three_failures", "two failures before, one after");
+    std::fs::write(config_of(service.directory.path()), "[memory]\nmax = 1\n").unwrap();
+    let error = service.reloader.reload().await.unwrap_err().to_string();
+    assert!(error.contains("watchbell.toml") && error.contains("max"), "{error}");
+    service.stop().await;
+}
+
+struct Process(Child);
+
+impl Process {
+    /// Starts the program and gives its address.
+    fn start(directory: &Path) -> (Self, String) {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_watchbell"))
+            .args(["run", "--config"])
+            .arg(config_of(directory))
+            .env_remove("WATCHBELL_LOG")
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let line =
+            lines.find(|line| line.as_ref().unwrap().contains("ready:")).expect("it must start").unwrap();
+        let (_, rest) = line.split_once("metrics at http://").unwrap();
+        let address = rest.split_once('/').unwrap().0.to_owned();
+        // What it says must be read, or it waits for whoever should.
+        std::thread::spawn(move || lines.for_each(drop));
+        (Self(child), address)
+    }
+
+    fn signal(&self, signal: &str) {
+        let status = Command::new("kill").args([signal, &self.0.id().to_string()]).status().unwrap();
+        assert!(status.success());
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+async fn lines_counted(address: &str, wanted: &str) {
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    loop {
+        let text = get(address, "/metrics").await;
+        let line = text.lines().find(|line| line.starts_with("watchbell_lines_total{source=\"app\"}"));
+        if line.is_some_and(|line| line.ends_with(wanted)) {
+            return;
+        }
+        assert!(tokio::time::Instant::now() < deadline, "{line:?}, not {wanted}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_program_ends_with_0_when_asked_to_and_goes_on_where_it_was() {
+    let directory = directory();
+    let log = directory.path().join("app.jsonl");
+    append(&log, &failures("before", 3));
+    let (mut process, address) = Process::start(directory.path());
+    append(&log, &failures("ann", 5));
+    lines_counted(&address, " 5").await;
+    process.signal("-HUP");
+    append(&log, &failures("ann", 2));
+    lines_counted(&address, " 7").await;
+    process.signal("-TERM");
+    assert_eq!(process.0.wait().unwrap().code(), Some(0));
+    append(&log, &failures("meanwhile", 4));
+    let (mut process, address) = Process::start(directory.path());
+    lines_counted(&address, " 4").await;
+    process.signal("-INT");
+    assert_eq!(process.0.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn what_cannot_be_started_says_why_and_ends_with_2() {
+    let directory = directory();
+    for (more, said) in [
+        ("[serv]\n", "did you mean 'serve'?"),
+        ("[sources.push]\ntype = 'stdin'\n", "another name"),
+        ("[[allowlist]]\nnetworks = ['10.0.0.0/33']\nreason = 'x'\n", "10.0.0.0/33"),
+    ] {
+        std::fs::write(config_of(directory.path()), config(directory.path(), more)).unwrap();
+        let output = Command::new(env!("CARGO_BIN_EXE_watchbell"))
+            .args(["run", "--config"])
+            .arg(config_of(directory.path()))
+            .output()
+            .unwrap();
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{errors}");
+        assert!(errors.contains(said), "{errors}");
+    }
+    let output = Command::new(env!("CARGO_BIN_EXE_watchbell"))
+        .args(["run", "--listen", "0.0.0.0:0"])
+        .env_remove("WATCHBELL_TOKEN")
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("token"));
+}
+
+#[test]
+fn the_demo_rings_within_ten_seconds_and_the_service_keeps_up() {
+    let output = Command::new(env!("CARGO_BIN_EXE_watchbell"))
+        .args(["demo", "--listen", "127.0.0.1:0", "--seconds", "10"])
+        .output()
+        .unwrap();
+    let shown = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(0), "{shown}");
+    assert!(shown.contains("opened") && shown.contains("source.ip="), "{shown}");
+    // The short form of a soak, at a rate that a build without optimisation keeps up with.
+    let output = Command::new(env!("CARGO_BIN_EXE_watchbell"))
+        .args(["soak", "--rate", "1000", "--seconds", "6", "--subscribers", "20", "--sleeper"])
+        .output()
+        .unwrap();
+    let shown = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(0), "{shown}");
+}
