@@ -11,6 +11,7 @@ use clap::Args;
 use tokio::sync::watch;
 
 use super::attacks::{Attacks, LEAD, PAUSE, PROGRAMME};
+use super::output::say;
 use super::play::{Lines, Logs};
 use super::run::{LogFormat, asked_to_stop, runtime, start_log};
 use super::watch::show;
@@ -94,11 +95,11 @@ impl Demo {
 impl Demo {
     fn say_where_to_look(&self, app: &App, directory: &std::path::Path) {
         let address = app.address();
-        println!("watchbell is at work on made-up traffic; Ctrl-C ends it.");
-        println!("  stream   ws://{address}/v1/stream   (watchbell watch ws://{address})");
-        println!("  metrics  http://{address}/metrics");
-        println!("  logs     {}", directory.display());
-        println!();
+        say(format_args!("watchbell is at work on made-up traffic; Ctrl-C ends it."));
+        say(format_args!("  stream   ws://{address}/v1/stream   (watchbell watch ws://{address})"));
+        say(format_args!("  metrics  http://{address}/metrics"));
+        say(format_args!("  logs     {}", directory.display()));
+        say("");
     }
 
     /// Ordinary visitors, and one attack after another.
@@ -125,7 +126,7 @@ impl Demo {
 async fn announce() {
     tokio::time::sleep(LEAD).await;
     for kind in PROGRAMME.iter().cycle() {
-        println!("{}  staged  {}", clock(), kind.description());
+        say(format_args!("{}  staged  {}", clock(), kind.description()));
         tokio::time::sleep(PAUSE).await;
     }
 }
@@ -147,7 +148,7 @@ async fn print_alerts(hub: Arc<Hub>) {
     while let Some(frame) = subscriber.next().await {
         let shown = serde_json::from_str(frame.as_str()).ok().and_then(|frame| show::frame(&frame, style));
         if let Some(shown) = shown {
-            println!("{shown}");
+            say(format_args!("{shown}"));
         }
     }
 }

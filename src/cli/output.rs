@@ -12,6 +12,17 @@ pub fn tell(message: impl Display) {
     let _ = writeln!(io::stderr().lock(), "watchbell: {message}");
 }
 
+/// Whether the error is that whoever read our output has had enough.
+pub fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    let mut causes = error.chain().filter_map(|cause| cause.downcast_ref::<io::Error>());
+    causes.any(|cause| cause.kind() == io::ErrorKind::BrokenPipe)
+}
+
+/// Says a line on standard output, while something else goes on that does not end for want of a listener.
+pub fn say(line: impl Display) {
+    let _ = writeln!(io::stdout().lock(), "{line}");
+}
+
 /// Writes to standard output; nothing is wrong when it was closed meanwhile.
 pub fn print(write: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
     let mut out = io::BufWriter::new(io::stdout().lock());

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::RuleSelection;
@@ -56,8 +57,12 @@ pub(super) fn start_log(format: LogFormat, default: &str) {
     }
 }
 
-/// The runtime of commands that talk to others.
+/// The runtime of commands that talk to others, who may be many: as many files and sockets are open as the system allows,
+/// which is more than it gives to those who do not ask.
 pub(super) fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    let limit = getrlimit(Resource::Nofile);
+    // Where it may not be raised it stays: connections beyond it are refused, and counted.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
     tokio::runtime::Builder::new_multi_thread().thread_name("io").enable_all().build()
 }
 

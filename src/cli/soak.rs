@@ -22,6 +22,7 @@ use tokio::sync::watch;
 use tokio_tungstenite::connect_async;
 use tokio_tungstenite::tungstenite::Message;
 
+use super::output::say;
 use super::run::{LogFormat, asked_to_stop, runtime, start_log};
 use super::summary::{grouped, resident_bytes};
 use crate::app::{App, Origin};
@@ -98,7 +99,7 @@ impl Soak {
         ))?;
         let began = Instant::now();
         let app = App::start_with(config, Origin::default()).await?;
-        println!("ready after {:.2} s", began.elapsed().as_secs_f64());
+        say(format_args!("ready after {:.2} s", began.elapsed().as_secs_f64()));
         let url = format!("ws://{}/v1/stream", app.address());
         let registry = app.registry();
         let marks = Arc::new(Mutex::new(Marks::default()));
@@ -126,9 +127,9 @@ impl Soak {
         let mut asked = tokio::spawn(asked_to_stop());
         let deadline = Instant::now() + Duration::from_secs(self.seconds);
         let interval = Duration::from_secs((self.seconds / 20).clamp(1, 30));
-        println!(
+        say(format_args!(
             "    time     lines/s   lag lines   lag s   memory MB   to a websocket, ms: p50    p99    max"
-        );
+        ));
         while Instant::now() < deadline && !asked.is_finished() {
             tokio::select! {
                 () = tokio::time::sleep(interval.min(deadline.saturating_duration_since(Instant::now()))) => {}
@@ -140,15 +141,15 @@ impl Soak {
         playing.await??;
         let verdict = report.verdict(&marks, self.rate);
         if let Some(sleeper) = sleeper {
-            println!("the sleeper was told: {}", wake(sleeper).await?);
+            say(format_args!("the sleeper was told: {}", wake(sleeper).await?));
         }
         if self.subscribers > 0 {
-            println!(
+            say(format_args!(
                 "{} subscribers read {} frames and missed {}",
                 grouped(u64::from(self.subscribers)),
                 grouped(received.load(Ordering::Relaxed)),
                 grouped(missed.load(Ordering::Relaxed))
-            );
+            ));
         }
         ending.notify_one();
         service.await??;
@@ -353,13 +354,13 @@ impl Report {
         let mut times = std::mem::take(&mut marks.milliseconds);
         marks.all_milliseconds.extend_from_slice(&times);
         let [p50, p99, max] = quantiles(&mut times);
-        println!(
+        say(format_args!(
             "{:>6} s  {:>10}  {:>10}  {lag_seconds:>6.2}  {:>10.0}  {p50:>27.1}  {p99:>5.1}  {max:>5.1}",
             now.saturating_duration_since(self.began).as_secs(),
             grouped(rate as u64),
             grouped(lag),
             memory as f64 / 1e6,
-        );
+        ));
         (self.last, self.last_written) = (now, written);
         self.seen.push((lag_seconds, memory));
     }
@@ -380,11 +381,11 @@ impl Report {
         marks.all_milliseconds.extend(times);
         let [p50, p99, max] = quantiles(&mut marks.all_milliseconds);
         let seconds = self.last.saturating_duration_since(self.began).as_secs_f64().max(1e-9);
-        println!(
+        say(format_args!(
             "{} lines in {seconds:.0} s ({} a second); to a websocket p50 {p50:.1} ms, p99 {p99:.1} ms, at most {max:.1} ms",
             grouped(self.last_written),
             grouped((self.last_written as f64 / seconds) as u64)
-        );
+        ));
         let fifth = (self.seen.len() / 5).max(1);
         let highest = |before_end: usize| {
             let end = self.seen.len().saturating_sub(before_end);
@@ -395,7 +396,7 @@ impl Report {
         let lag = self.seen.last().map_or(0.0, |(lag, _)| *lag);
         let mut kept_up = true;
         let mut ask = |holds: bool, what: String| {
-            println!("{}  {what}", if holds { "yes" } else { "NO " });
+            say(format_args!("{}  {what}", if holds { "yes" } else { "NO " }));
             kept_up &= holds;
         };
         ask(

@@ -21,6 +21,7 @@ use tokio_tungstenite::tungstenite::handshake::client::Response;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{self, Message};
 
+use super::output::{is_broken_pipe, tell};
 use crate::serve::auth;
 use crate::stream::Subscription;
 use show::Style;
@@ -120,7 +121,7 @@ impl Watch {
         });
         let error = runtime.block_on(self.watch(&target, &request.to_string(), secret.as_deref()));
         runtime.shutdown_background();
-        Err(error)
+        if is_broken_pipe(&error) { Ok(ExitCode::SUCCESS) } else { Err(error) }
     }
 
     fn request(&self) -> anyhow::Result<Value> {
@@ -165,7 +166,7 @@ impl Watch {
             let part = RandomState::new().build_hasher().finish() % 1000;
             let pause = asked.unwrap_or(wait / 2 + wait.mul_f64(part as f64 / 2000.0)).min(LONGEST_WAIT);
             let seconds = pause.as_secs_f64();
-            eprintln!("watchbell: {}; trying again in {seconds:.1} s", show::printable(&reason));
+            tell(format_args!("{}; trying again in {seconds:.1} s", show::printable(&reason)));
             sleep(pause).await;
             wait = (wait * 2).min(LONGEST_WAIT);
         }
@@ -215,10 +216,10 @@ impl Watch {
             Some("missed") => {
                 let (count, topic) = (&frame["count"], frame["topic"].as_str().unwrap_or_default());
                 let (from, to) = (&frame["from"], &frame["to"]);
-                eprintln!(
-                    "watchbell: {count} {} were missed ({from} to {to}): too slow",
+                tell(format_args!(
+                    "{count} {} were missed ({from} to {to}): too slow",
                     show::printable(topic)
-                );
+                ));
             }
             _ => {}
         }
@@ -242,7 +243,7 @@ impl Known {
             Some("hello") => {
                 let run = frame["run"].as_str().unwrap_or_default();
                 if !self.run.is_empty() && self.run != run {
-                    eprintln!("watchbell: the service was started again; alerts may have been missed");
+                    tell(format_args!("the service was started again; alerts may have been missed"));
                     self.alerts = None;
                 }
                 run.clone_into(&mut self.run);
@@ -254,9 +255,7 @@ impl Known {
                     && last > before
                 {
                     let (from, count) = (before + 1, last - before);
-                    eprintln!(
-                        "watchbell: up to {count} alerts were missed ({from} to {last}): no connection"
-                    );
+                    tell(format_args!("up to {count} alerts were missed ({from} to {last}): no connection"));
                 }
             }
             Some("alert") => self.alerts = frame["seq"].as_u64().or(self.alerts),
