@@ -23,7 +23,7 @@ use crate::allowlist::Allowlist;
 use crate::config::Config;
 use crate::engine::{Engine, Settings};
 use crate::intake::{Outlet, Stream};
-use crate::live::{self, Command, Control, Live, Reload};
+use crate::live::{self, Budget, Command, Control, Live, Reload};
 use crate::rules::RuleSet;
 use crate::serve::Readiness;
 use crate::stream::Hub;
@@ -68,6 +68,7 @@ struct Prepared {
     allowlist: Allowlist,
     settings: Settings,
     decode: Arc<crate::decode::Settings>,
+    budget: Budget,
 }
 
 fn prepare(config: &Config) -> anyhow::Result<Prepared> {
@@ -85,7 +86,8 @@ fn prepare(config: &Config) -> anyhow::Result<Prepared> {
         secret: random_secret(),
         ..Settings::default()
     };
-    Ok(Prepared { rules, allowlist, settings, decode: Arc::new(config.decode.clone()) })
+    let budget = Budget::new(config.memory.max_bytes(), config.memory.window_bytes());
+    Ok(Prepared { rules, allowlist, settings, decode: Arc::new(config.decode.clone()), budget })
 }
 
 /// Bytes that nobody outside can know: the standard library seeds its maps from the system's randomness.
@@ -133,7 +135,7 @@ impl App {
         for error in &prepared.rules.errors {
             tracing::error!("fault in a rule, which is left out: {error}");
         }
-        let Prepared { rules, allowlist, settings, decode } = prepared;
+        let Prepared { rules, allowlist, settings, decode, budget } = prepared;
         let engine = Engine::new(&rules, allowlist, &settings).context("cannot start threads")?;
         let hub = Hub::new(config.stream, &registry)?;
         let names = config.sources.keys().map(String::as_str).chain([PUSH]);
@@ -151,11 +153,18 @@ impl App {
             listeners.extend(started.local_address().map(|address| (name.clone(), address)));
             running.push(started);
         }
-        let lateness = settings.tolerance.lateness;
         let readiness = Arc::new(Readiness::default());
         let life = readiness.engine_life();
-        let (control, thread) =
-            Live::start(engine, decode, lateness, outlet, Arc::clone(&hub), live_metrics, life)?;
+        let parts = live::Parts {
+            engine,
+            decode,
+            lateness: settings.tolerance.lateness,
+            budget,
+            outlet,
+            hub: Arc::clone(&hub),
+            metrics: live_metrics,
+        };
+        let (control, thread) = Live::start(parts, life)?;
         let engine = tokio::task::spawn_blocking(move || match thread.join() {
             Ok(()) => {}
             Err(panic) => std::panic::resume_unwind(panic),
@@ -284,9 +293,15 @@ impl Reloader {
             Ok((config, prepared))
         });
         match read.await? {
-            Ok((config, Prepared { rules, allowlist, settings, decode })) => {
+            Ok((config, Prepared { rules, allowlist, settings, decode, budget })) => {
                 self.tell_what_stays(&config);
-                self.control.ask(Command::Reload(Box::new(Reload { rules, allowlist, settings, decode })));
+                self.control.ask(Command::Reload(Box::new(Reload {
+                    rules,
+                    allowlist,
+                    settings,
+                    decode,
+                    budget,
+                })));
                 self.reloads.with_label_values(&["swapped"]).inc();
                 Ok(())
             }

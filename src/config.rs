@@ -120,6 +120,11 @@ impl Default for MemoryConfig {
 }
 
 impl MemoryConfig {
+    /// The memory that the process may take, in bytes.
+    pub fn max_bytes(self) -> u64 {
+        self.max_mebibytes.clamp(*MEBIBYTES.start(), *MEBIBYTES.end()) << 20
+    }
+
     /// The memory that is left for windows, in bytes.
     pub fn window_bytes(self) -> u64 {
         let mebibytes = self.max_mebibytes.clamp(*MEBIBYTES.start(), *MEBIBYTES.end());

@@ -24,12 +24,13 @@ use tokio_tungstenite::tungstenite::Message;
 
 use super::output::say;
 use super::run::{LogFormat, asked_to_stop, runtime, start_log};
-use super::summary::{grouped, resident_bytes};
+use super::summary::grouped;
 use crate::app::{App, Origin};
 use crate::config::Config;
 use crate::event::Timestamp;
 use crate::generate::{self, Generator, Kind, Record, Stream, TimedLine};
 use crate::intake::now;
+use crate::live::resident_bytes;
 
 /// Measure whether the service keeps up
 ///
@@ -52,6 +53,9 @@ pub struct Soak {
     /// Add a subscriber that asks for everything and reads nothing until the end
     #[arg(long)]
     sleeper: bool,
+    /// Memory that the service may take, in mebibytes; the traffic's own comes on top
+    #[arg(long, value_name = "N", default_value_t = 256)]
+    memory: u64,
     /// Directory for the log, which is removed at the end [default: the system's for temporary files]
     #[arg(long, value_name = "DIR")]
     directory: Option<PathBuf>,
@@ -95,7 +99,9 @@ impl Soak {
         let path = toml::Value::from(log.display().to_string());
         let config: Config = toml::from_str(&format!(
             "sources.log = {{ type = 'file', paths = [{path}], format = 'combined' }}\n\
-             serve.listen = '127.0.0.1:0'\n"
+             serve.listen = '127.0.0.1:0'\n\
+             memory.max_mebibytes = {}\n",
+            self.memory
         ))?;
         let began = Instant::now();
         let app = App::start_with(config, Origin::default()).await?;

@@ -175,13 +175,6 @@ fn resources() -> Option<(f64, u64)> {
     Some((ticks / TICKS_PER_SECOND, kibibytes << 10))
 }
 
-/// The memory that this process has now; `None` where the system does not say.
-pub fn resident_bytes() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-    Some(resident.split_whitespace().next()?.parse::<u64>().ok()? << 10)
-}
-
 /// Without control characters: what is printed comes from whoever wrote the log, and terminals obey.
 fn printable(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()

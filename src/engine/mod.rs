@@ -240,6 +240,11 @@ impl Engine {
         self.sources[number] = Source::new(name, tenant, decode);
     }
 
+    /// Lets windows take so much memory from now on; what is too much goes with the next observations.
+    pub fn set_max_window_bytes(&mut self, max_bytes: u64) {
+        self.table.set_max_bytes(max_bytes);
+    }
+
     /// The latest believed time of a source.
     pub fn source_time(&self, source: usize) -> Option<Timestamp> {
         self.sources[source].clock.now()

@@ -4,6 +4,7 @@
 //! counted, and what became of alerts is told. Under little load a step is a line and comes at once; under much it is
 //! many lines, which cost less each. It never waits for anyone but the sources.
 
+mod memory;
 mod metrics;
 mod streams;
 
@@ -14,6 +15,7 @@ use serde_json::json;
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, mpsc};
 
+pub use self::memory::{Budget, resident_bytes};
 pub use self::metrics::Metrics;
 use self::streams::Streams;
 use crate::alert::Alert;
@@ -58,6 +60,26 @@ pub struct Reload {
     pub settings: Settings,
     /// How lines are decoded.
     pub decode: Arc<decode::Settings>,
+    /// How much memory may be taken.
+    pub budget: Budget,
+}
+
+/// What is put together.
+pub struct Parts {
+    /// The engine.
+    pub engine: Engine,
+    /// How lines are decoded.
+    pub decode: Arc<decode::Settings>,
+    /// How far behind its source's clock an event may be.
+    pub lateness: Duration,
+    /// How much memory may be taken.
+    pub budget: Budget,
+    /// Where lines come from.
+    pub outlet: Outlet,
+    /// Where what happens is told.
+    pub hub: Arc<Hub>,
+    /// Where it is counted.
+    pub metrics: Metrics,
 }
 
 /// The way to a running engine.
@@ -80,6 +102,7 @@ pub struct Live {
     engine: Engine,
     decode: Arc<decode::Settings>,
     lateness: Duration,
+    budget: Budget,
     outlet: Outlet,
     commands: mpsc::UnboundedReceiver<Command>,
     streams: Streams,
@@ -93,14 +116,10 @@ impl Live {
     /// Starts the thread. It ends when the outlet does, or when it is asked to; `life` is dropped then, also when the thread
     /// panics: the service must not look alive any more.
     pub fn start(
-        engine: Engine,
-        decode: Arc<decode::Settings>,
-        lateness: Duration,
-        outlet: Outlet,
-        hub: Arc<Hub>,
-        metrics: Metrics,
+        parts: Parts,
         life: impl Send + 'static,
     ) -> std::io::Result<(Control, std::thread::JoinHandle<()>)> {
+        let Parts { engine, decode, lateness, budget, outlet, hub, metrics } = parts;
         let (sender, commands) = mpsc::unbounded_channel();
         let control = Control { commands: sender, wake: outlet.wake() };
         hub.set_schema(Arc::clone(&engine.shared().schema));
@@ -108,6 +127,7 @@ impl Live {
             engine,
             decode,
             lateness,
+            budget,
             outlet,
             commands,
             streams: Streams::default(),
@@ -155,10 +175,11 @@ impl Live {
         match command {
             Command::Stop => self.outlet.close(),
             Command::Reload(reload) => {
-                let Reload { rules, allowlist, settings, decode } = *reload;
+                let Reload { rules, allowlist, settings, decode, budget } = *reload;
                 let now = intake::now();
                 let transitions = self.engine.reload(&rules, allowlist, &settings, &decode, now);
                 self.lateness = settings.tolerance.lateness;
+                self.budget = budget;
                 self.decode = decode;
                 self.hub.set_schema(Arc::clone(&self.engine.shared().schema));
                 self.metrics.follow_rules(&self.engine);
@@ -225,6 +246,9 @@ impl Live {
         self.streams.forget_ended();
         let counts = self.engine.counts();
         self.metrics.follow(&counts);
+        if let Some(resident) = resident_bytes() {
+            self.engine.set_max_window_bytes(self.budget.after(resident, counts.table.bytes));
+        }
         let lines = counts.read.decoded.lines;
         self.hub.publish_statistics(&json!({
             "at": now,
