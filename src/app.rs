@@ -8,9 +8,10 @@
 //! what is left for them, and then the server closes. Signals are heard by whoever runs this, so that a test can run the
 //! whole service.
 
+use std::fs::{File, TryLockError};
 use std::future::Future;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -112,6 +113,27 @@ pub struct App {
     readiness: Arc<Readiness>,
     registry: Registry,
     hub: Arc<Hub>,
+    /// Held while this process uses the state directory.
+    _lock: Option<File>,
+}
+
+/// Keeps others from the state directory: two that note in it how far they have read would undo one another's notes.
+fn lock(directory: &Path) -> anyhow::Result<File> {
+    std::fs::create_dir_all(directory).with_context(|| format!("cannot make {}", directory.display()))?;
+    let path = directory.join("lock");
+    let lock = File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(TryLockError::WouldBlock) => {
+            bail!(
+                "state_directory {} is in use by another watchbell: stop it, or name another directory",
+                directory.display()
+            )
+        }
+        Err(TryLockError::Error(error)) => {
+            Err(error).with_context(|| format!("cannot lock {}", path.display()))
+        }
+    }
 }
 
 impl App {
@@ -125,6 +147,7 @@ impl App {
         if config.sources.contains_key(PUSH) {
             bail!("sources.{PUSH} is what is pushed over HTTP: give the source another name");
         }
+        let lock = config.state_directory.as_deref().map(lock).transpose()?;
         let registry = Registry::new();
         let reloads = reload_counter(&registry)?;
         // What can fail for want of a free port comes first: loading rules takes longer.
@@ -199,6 +222,7 @@ impl App {
             readiness,
             registry,
             hub,
+            _lock: lock,
         })
     }
 

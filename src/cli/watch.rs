@@ -249,6 +249,9 @@ impl Known {
                 run.clone_into(&mut self.run);
             }
             Some("subscribed") => {
+                if !self.is_subscribed && std::io::stderr().is_terminal() {
+                    tell("connected; what comes is printed as it comes");
+                }
                 self.is_subscribed = true;
                 let last = frame["seq"]["alerts"].as_u64().unwrap_or_default();
                 if let Some(before) = self.alerts.replace(last)

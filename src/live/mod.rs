@@ -39,6 +39,8 @@ const REST: Duration = Duration::from_millis(1);
 
 /// How often time is told to the engine, and statistics to whoever listens.
 const TICK: Duration = Duration::from_secs(1);
+/// How many ticks apart it is said that lines cannot be read.
+const TICKS_PER_COMPLAINT: u64 = 30;
 /// How many ticks apart open alerts are told again when something has been found since.
 const TICKS_PER_UPDATE: u64 = 5;
 
@@ -110,6 +112,7 @@ pub struct Live {
     metrics: Metrics,
     ticks: u64,
     lines_at_tick: u64,
+    undecodable_told: u64,
 }
 
 impl Live {
@@ -135,6 +138,7 @@ impl Live {
             metrics,
             ticks: 0,
             lines_at_tick: 0,
+            undecodable_told: 0,
         };
         live.metrics.follow_rules(&live.engine);
         let runtime = Handle::current();
@@ -233,6 +237,20 @@ impl Live {
         }
     }
 
+    /// Says how many lines could not be read since it was last said.
+    fn complain(&mut self) {
+        let all: u64 = self.engine.counts().read.decoded.undecodable.iter().sum();
+        let new = all - std::mem::replace(&mut self.undecodable_told, all);
+        let Some(example) = self.engine.undecodable().last().filter(|_| new > 0) else { return };
+        tracing::warn!(
+            lines = new,
+            example.source = self.engine.source_name(example.source),
+            example.reason = example.reason.reason(),
+            example.start = example.start.chars().take(100).collect::<String>(),
+            "lines could not be read; watchbell_undecodable_lines_total counts them by source and reason"
+        );
+    }
+
     fn tick(&mut self, now: Timestamp) {
         self.ticks += 1;
         // What comes later than that is not counted.
@@ -242,6 +260,9 @@ impl Live {
             for alert in self.engine.updates() {
                 self.hub.publish_alert(Change::Updated, &alert);
             }
+        }
+        if self.ticks.is_multiple_of(TICKS_PER_COMPLAINT) {
+            self.complain();
         }
         self.streams.forget_ended();
         let counts = self.engine.counts();

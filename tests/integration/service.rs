@@ -279,6 +279,13 @@ async fn the_program_ends_with_0_when_asked_to_and_goes_on_where_it_was() {
     let (mut process, address) = Process::start(directory.path());
     append(&log, &failures("ann", 5));
     lines_counted(&address, " 5").await;
+    let second = Command::new(env!("CARGO_BIN_EXE_watchbell"))
+        .args(["run", "--config"])
+        .arg(config_of(directory.path()))
+        .output()
+        .unwrap();
+    assert_eq!(second.status.code(), Some(2), "a second one must not use the same state");
+    assert!(String::from_utf8_lossy(&second.stderr).contains("in use by another watchbell"));
     process.signal("-HUP");
     append(&log, &failures("ann", 2));
     lines_counted(&address, " 7").await;
