@@ -103,7 +103,6 @@ fn random_secret() -> [u8; 16] {
 /// A service that has been started.
 pub struct App {
     address: SocketAddr,
-    listeners: Vec<(String, SocketAddr)>,
     reloader: Reloader,
     engine: JoinHandle<()>,
     sources: Vec<sources::Running>,
@@ -168,13 +167,10 @@ impl App {
         let push = outlet.add_inlet();
         let (stop_sources, stop) = watch::channel(false);
         let mut running = Vec::new();
-        let mut listeners = Vec::new();
         for (name, source) in &config.sources {
             let inlet = outlet.add_inlet();
             let state = config.state_directory.as_deref();
-            let started = sources::start(name, source, inlet, &source_metrics, stop.clone(), state).await?;
-            listeners.extend(started.local_address().map(|address| (name.clone(), address)));
-            running.push(started);
+            running.push(sources::start(name, source, inlet, &source_metrics, stop.clone(), state).await?);
         }
         let readiness = Arc::new(Readiness::default());
         let life = readiness.engine_life();
@@ -212,7 +208,6 @@ impl App {
         let reloader = Reloader { origin, control, reloads, config: Arc::new(std::sync::Mutex::new(config)) };
         Ok(Self {
             address,
-            listeners,
             reloader,
             engine,
             sources: running,
@@ -229,11 +224,6 @@ impl App {
     /// Where HTTP is served.
     pub const fn address(&self) -> SocketAddr {
         self.address
-    }
-
-    /// Where a source listens.
-    pub fn listener(&self, source: &str) -> Option<SocketAddr> {
-        self.listeners.iter().find(|(name, _)| name == source).map(|(_, address)| *address)
     }
 
     /// What changes rules while the service runs.

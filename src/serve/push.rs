@@ -26,8 +26,7 @@ use super::problem::Problem;
 use super::routes::{self, Shared};
 use super::{Config, Push};
 use crate::decode::{Format, Tally, Undecodable};
-use crate::event::Timestamp;
-use crate::intake::{Lines, Refused};
+use crate::intake::{Lines, Refused, now};
 
 /// Pushes that are taken at a time: the memory for their bodies is 20 MiB each, for JSON arrays 36.
 pub const MAX_PUSHES: usize = 8;
@@ -154,13 +153,4 @@ impl Sent {
         let body = json!({"lines": tally.lines, "events": tally.events, "undecodable": undecodable});
         Ok(routes::json(body.to_string()))
     }
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "this is a source: when lines arrive is known here and nowhere else"
-)]
-fn now() -> Timestamp {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    Timestamp::from_micros(crate::event::micros(since))
 }

@@ -2,7 +2,7 @@
 //!
 //! A source turns what arrives into whole lines and puts them into its [`intake::Inlet`]; it does not know what they
 //! mean. Its faults are its own: they are counted by reason, logged when they begin and when they end, and tried
-//! again. Here, and in the timer of the service, the clock is read.
+//! again. The clock is read here, by way of [`intake::now`], and in the timer of the service.
 
 mod error;
 pub mod follow;
@@ -21,7 +21,6 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::decode::Format;
-use crate::event::Timestamp;
 use crate::intake;
 
 pub use error::StartError;
@@ -107,13 +106,6 @@ pub async fn start(
 
 /// A name is the label of metrics and a part of the name of a file.
 const MAX_NAME_BYTES: usize = 64;
-
-/// The time by the clock of this machine.
-#[allow(clippy::disallowed_methods, reason = "sources stamp the arrival")]
-fn now() -> Timestamp {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-    Timestamp::from_micros(since.map_or(0, crate::event::micros))
-}
 
 /// Reads the name of a format out of the configuration.
 fn format_by_name<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Format>, D::Error> {

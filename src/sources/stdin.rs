@@ -9,9 +9,9 @@ use tokio::sync::{mpsc, watch};
 
 use super::format::{PATIENCE, Sniffer};
 use super::metrics::{Reason, SourceMetrics};
-use super::{now, stopped, text};
+use super::{stopped, text};
 use crate::decode::Format;
-use crate::intake::{Inlet, Lines, MAX_TEXT_BYTES, Stream};
+use crate::intake::{Inlet, Lines, MAX_TEXT_BYTES, Stream, now};
 
 /// Standard input as a source.
 #[derive(Clone, Debug, Default, Deserialize)]

@@ -73,7 +73,7 @@ impl Watch {
 
     /// Looks up the patterns and opens what is new.
     pub(super) fn scan(&mut self, now: Instant) {
-        let (started, scanned) = (Instant::now(), crate::sources::now());
+        let (started, scanned) = (Instant::now(), crate::intake::now());
         let mut all = Vec::new();
         for pattern in &self.wanted.patterns {
             // Checked at the start.

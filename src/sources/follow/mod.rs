@@ -28,10 +28,10 @@ use tokio::sync::{oneshot, watch as signal};
 
 use self::checkpoint::{Books, Mark, Serial};
 use self::watch::{Wanted, Watch};
+use super::StartError;
 use super::metrics::{Reason, SourceMetrics};
-use super::{StartError, now};
 use crate::decode::{Format, Tally};
-use crate::intake::{Inlet, Lines};
+use crate::intake::{Inlet, Lines, now};
 
 /// A source of files.
 #[derive(Clone, Debug, Deserialize)]

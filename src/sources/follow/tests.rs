@@ -13,7 +13,8 @@ use super::Start;
 use super::checkpoint::{Books, store};
 use super::watch::{MAX_FILES, Wanted, Watch};
 use crate::decode::{Format, Tally};
-use crate::sources::{Metrics, now as wall_clock};
+use crate::intake::now as wall_clock;
+use crate::sources::Metrics;
 
 struct Rig {
     dir: TempDir,

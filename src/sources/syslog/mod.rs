@@ -23,10 +23,10 @@ use tokio::sync::{Notify, watch};
 
 pub use self::allow::Allowed;
 use self::desk::Desk;
+use super::StartError;
 use super::metrics::{Reason, SourceMetrics};
-use super::{StartError, now};
 use crate::decode::Format;
-use crate::intake::{Inlet, Lines};
+use crate::intake::{Inlet, Lines, now};
 
 /// A listener for syslog.
 #[derive(Clone, Debug, Deserialize)]

@@ -51,7 +51,7 @@ pub(super) async fn run(listener: TcpListener, shared: Arc<Shared>, mut stop: wa
             () = tokio::time::sleep(patience) => {}
         }
         // What waited long enough, whoever sent it. A full queue is no reason to stop accepting.
-        let taken = shared.desk().take(Instant::now(), crate::sources::now(), false);
+        let taken = shared.desk().take(Instant::now(), crate::intake::now(), false);
         if !taken.is_empty() {
             let shared = Arc::clone(&shared);
             connections.spawn(async move {
