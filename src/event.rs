@@ -138,6 +138,8 @@ well_known_fields! {
     USER_AGENT = "user_agent.original";
     /// `1.0`, `1.1`, `2.0`, ...
     HTTP_VERSION = "http.version";
+    /// Which system says so, where it is not a log: `whatsapp`.
+    EVENT_MODULE = "event.module";
     /// `web`, `authentication`, `iam`, ...
     EVENT_CATEGORY = "event.category";
     /// What was done, in the OWASP logging vocabulary where it has a name for it.
@@ -284,9 +286,14 @@ pub enum Class {
     Proxy,
     /// The application itself.
     Application,
+    /// The WhatsApp Business Platform: messages, their fates, and what becomes of the account.
+    Messaging,
 }
 
 impl Class {
+    /// Every class.
+    pub const ALL: [Self; 5] = [Self::Any, Self::Webserver, Self::Proxy, Self::Application, Self::Messaging];
+
     /// As a bit, for the set of classes a rule looks at.
     pub const fn bit(self) -> u8 {
         1 << self as u8

@@ -32,7 +32,7 @@ pub struct Match {
     /// Format of the lines: combined, common, json, haproxy, alb or w3c [default: found]
     #[arg(long)]
     format: Option<Format>,
-    /// Treat lines as of this kind of log: webserver, proxy, application or any [default: as the lines say]
+    /// Treat lines as of this kind of log: webserver, proxy, application, messaging or any [default: as the lines say]
     #[arg(long, value_parser = parse_class)]
     class: Option<Class>,
     /// Configuration file (login patterns, trusted proxies, ...)
@@ -51,8 +51,9 @@ fn parse_class(word: &str) -> Result<Class, String> {
         "webserver" => Ok(Class::Webserver),
         "proxy" => Ok(Class::Proxy),
         "application" => Ok(Class::Application),
+        "messaging" => Ok(Class::Messaging),
         "any" => Ok(Class::Any),
-        _ => Err("expected webserver, proxy, application or any".to_owned()),
+        _ => Err("expected webserver, proxy, application, messaging or any".to_owned()),
     }
 }
 

@@ -19,6 +19,9 @@ const NAME_LIMIT: usize = 256;
 /// How deep objects and lists are read. What is deeper is passed over; no log has a name of so many parts.
 const DEPTH_LIMIT: usize = 64;
 
+/// The module of events that come from the WhatsApp Business Platform.
+const MODULE: &str = "whatsapp";
+
 /// Longest syslog header before an object.
 const HEADER_LIMIT: usize = 200;
 
@@ -56,7 +59,10 @@ pub(super) fn decode<'a>(
         event.client = Some(address);
     }
     let time = found.time(clock);
-    if application::is_one(&found, event) {
+    if event.text(field::EVENT_MODULE) == Some(MODULE) {
+        event.at = time?;
+        event.class = Class::Messaging;
+    } else if application::is_one(&found, event) {
         event.at = time?;
         event.class = settings.class.unwrap_or(Class::Application);
         application::fill(&mut found, event);

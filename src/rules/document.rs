@@ -198,8 +198,7 @@ fn severity_of(document: &Node, faults: &mut Faults) -> Severity {
 /// The classes of events that a rule's `logsource` means. A source that Watchbell does not read matches nothing
 /// but events of no known class, so that such a rule still loads and can be tried with `rules match`.
 fn classes_of(document: &Node, line: usize, faults: &mut Faults) -> u8 {
-    const EVERY: u8 =
-        Class::Any.bit() | Class::Webserver.bit() | Class::Proxy.bit() | Class::Application.bit();
+    let every = || Class::ALL.iter().fold(0, |bits, class| bits | class.bit());
     let Some(source) = document.get("logsource") else {
         if is_missing(document, "logsource") {
             faults.note(line, "logsource", "a logsource, such as 'category: webserver'".to_owned());
@@ -216,7 +215,8 @@ fn classes_of(document: &Node, line: usize, faults: &mut Faults) -> u8 {
         Some("webserver") => Class::Webserver,
         Some("proxy") => Class::Proxy,
         Some("application") => Class::Application,
-        None if product.as_deref() == Some("watchbell") => return EVERY,
+        _ if product.as_deref() == Some("whatsapp") => Class::Messaging,
+        None if product.as_deref() == Some("watchbell") => return every(),
         None if matches!(product.as_deref(), Some("apache" | "nginx" | "iis" | "haproxy")) => {
             Class::Webserver
         }

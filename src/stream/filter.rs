@@ -256,7 +256,6 @@ impl Filters {
 }
 
 fn rule_of(expression: &Expression) -> Rule {
-    let classes = [Class::Any, Class::Webserver, Class::Proxy, Class::Application];
     Rule {
         id: None,
         name: None,
@@ -271,7 +270,7 @@ fn rule_of(expression: &Expression) -> Rule {
         reported: false,
         inhibited_by: Vec::new(),
         body: Body::Detection(Detection {
-            classes: classes.into_iter().fold(0, |bits, class| bits | class.bit()),
+            classes: Class::ALL.into_iter().fold(0, |bits, class| bits | class.bit()),
             expression: expression.clone(),
             group_by: Vec::new(),
             timespan: Duration::ZERO,

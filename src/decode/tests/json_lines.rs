@@ -3,6 +3,17 @@
 use super::*;
 
 #[test]
+fn events_of_the_platform_are_taken_as_they_are() {
+    check(
+        "json",
+        r#"{"@timestamp":"2026-11-24T10:00:00Z","event.module":"whatsapp","event.action":"message_failed","event.category":"messaging","whatsapp.error.code":[131048]}"#,
+        "at=2026-11-24T10:00:00Z
+         class=Messaging
+         event.action=message_failed",
+    );
+}
+
+#[test]
 fn json_access_logs() {
     check(
         "json",
