@@ -73,7 +73,7 @@ impl serde::Serialize for Timestamp {
 }
 
 /// The number of a field in a [`Schema`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct FieldId(pub u16);
 
 impl FieldId {

@@ -327,6 +327,25 @@ impl Node {
         }
     }
 
+    /// What is left of an expression that is not decided.
+    pub fn rest(
+        &self,
+        event: &Event<'_>,
+        marked: &impl Fn(u32) -> Option<bool>,
+        is_given: &impl Fn(FieldId) -> bool,
+    ) -> Node {
+        let rest = |parts: &[Node]| {
+            let open = parts.iter().filter(|part| part.decided(event, marked, is_given).is_none());
+            open.map(|part| part.rest(event, marked, is_given)).collect()
+        };
+        match self {
+            Node::Text(_) | Node::Direct(_) => self.clone(),
+            Node::All(parts) => Node::All(rest(parts)),
+            Node::Any(parts) => Node::Any(rest(parts)),
+            Node::Not(inner) => Node::Not(Box::new(inner.rest(event, marked, is_given))),
+        }
+    }
+
     /// Whether the event satisfies the expression; `marked` says which text tests the scan found.
     pub fn holds(&self, event: &Event<'_>, marked: &impl Fn(u32) -> bool) -> bool {
         match self {

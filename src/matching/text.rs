@@ -3,15 +3,13 @@
 //! Every text pattern gives one literal to the automaton: itself, or the longest literal piece of a pattern with
 //! wildcards, or a literal that a regular expression cannot match without. A text is read once, whatever the
 //! number of rules, and each literal found leads to the tests it may satisfy. Values repeat (user agents, referrers,
-//! pages), so what was found in a text is remembered in a small cache, and most values cost one hash and one
-//! comparison.
+//! pages), so what was found in a text is remembered (`cache`), and most values cost one hash and one comparison.
 //!
 //! Case: literals are in lower case, and the automaton takes ASCII letters of either case. A text with other
 //! letters is put in lower case first. Where case counts, a found literal is checked again in the text itself.
 
 use std::borrow::Cow;
 use std::cell::OnceCell;
-use std::hash::BuildHasher;
 
 use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 use smallvec::SmallVec;
@@ -351,76 +349,6 @@ impl TextIndex {
     }
 }
 
-/// What was found in texts seen lately. One a worker; the size is fixed.
-///
-/// A text gets a slot when it is seen for the second time in a row among those that share the slot: most targets with
-/// a query are seen once, and would only cost the copying and push out what comes again.
-pub struct Cache {
-    slots: Vec<Slot>,
-    hasher: foldhash::fast::RandomState,
-    scratch: Vec<Hit>,
-}
-
-#[derive(Clone, Default)]
-struct Slot {
-    /// Of the text in the slot; 0 when it is empty.
-    hash: u64,
-    /// Of the text that was last looked for here in vain.
-    missed: u64,
-    text: String,
-    hits: SmallVec<[Hit; 2]>,
-}
-
-/// The bit of a slot's hash that says that its text was read as a request target.
-const TARGET: u64 = 2;
-
-/// Slots of a [`Cache`]: about 200 bytes each for common values, so 3 MB a worker.
-const CACHE_SLOTS: usize = 1 << 14;
-
-/// A longer text is looked up each time: it is rare, and would push the cache's memory up.
-const MAX_CACHED_LENGTH: usize = 512;
-
-impl Default for Cache {
-    fn default() -> Self {
-        Self {
-            slots: vec![Slot::default(); CACHE_SLOTS],
-            hasher: foldhash::fast::RandomState::default(),
-            scratch: Vec::new(),
-        }
-    }
-}
-
-impl Cache {
-    /// The tests that `text` satisfies, as the value of any field.
-    pub fn find(&mut self, index: &TextIndex, text: &str) -> &[Hit] {
-        self.find_with(text, 0, |text, hits| index.find(text, hits))
-    }
-
-    /// The tests that a request target, its path and its query satisfy.
-    pub fn find_in_target(&mut self, index: &TextIndex, target: &str, path_end: usize) -> &[Hit] {
-        self.find_with(target, TARGET, |text, hits| index.find_in_target(text, path_end, hits))
-    }
-
-    fn find_with(&mut self, text: &str, kind: u64, find: impl FnOnce(&str, &mut Vec<Hit>)) -> &[Hit] {
-        let hash = (self.hasher.hash_one(text.as_bytes()) & !TARGET) | kind | 1;
-        let slot = &mut self.slots[(hash >> 2) as usize % CACHE_SLOTS];
-        if slot.hash == hash && slot.text == text {
-            return &slot.hits;
-        }
-        self.scratch.clear();
-        find(text, &mut self.scratch);
-        if slot.missed == hash && text.len() <= MAX_CACHED_LENGTH {
-            slot.hash = hash;
-            slot.text.clear();
-            slot.text.push_str(text);
-            slot.hits.clear();
-            slot.hits.extend_from_slice(&self.scratch);
-        }
-        slot.missed = hash;
-        &self.scratch
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -455,19 +383,5 @@ mod tests {
         assert_eq!(required_literals(r"[0-9]+"), [] as [&str; 0]);
         assert_eq!(required_literals(r"^/cgi-bin/\d+"), ["/cgi-bin/"]);
         assert_eq!(required_literals(r"(?=x)y"), [] as [&str; 0], "lookaround has no known literal");
-    }
-
-    #[test]
-    fn the_cache_answers_as_the_index_does() {
-        let mut builder = Builder::default();
-        builder.pattern(Hit { field: FieldId(0), test: 7 }, &Pattern::parse("*evil*"), false);
-        let index = builder.build();
-        let mut cache = Cache::default();
-        for _ in 0..3 {
-            assert_eq!(cache.find(&index, "an EVIL text").len(), 1);
-            assert!(cache.find(&index, "a good text").is_empty());
-            assert!(cache.find(&index, "").is_empty());
-            assert_eq!(cache.find(&index, &"evil".repeat(1000)).len(), 1);
-        }
     }
 }
