@@ -17,6 +17,9 @@ use crate::rules::{Body, Rule, RuleSet, Severity};
 /// analyst wants one alert for one attack.
 const MIN_QUIET: Duration = Duration::from_secs(15 * 60);
 
+/// Digits of an id that stand for the subject.
+const SUBJECT_DIGITS: usize = 16;
+
 /// Most events kept as evidence.
 pub const MAX_SAMPLES: usize = 5;
 /// Most detections that are named as evidence.
@@ -66,7 +69,7 @@ pub struct Alert {
 }
 
 /// How a rule is called.
-#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct RuleName {
     /// Its id, or else its name or title.
     pub id: String,
@@ -165,7 +168,8 @@ impl Sample {
 }
 
 impl Alert {
-    /// The id of an alert.
+    /// The id of an alert: 32 hexadecimal digits, of which the first half stands for rule, tenant and subject, and the
+    /// second for those and the start.
     pub fn id_of(rule: &str, tenant: &str, subject: &[(String, String)], opened_at: Timestamp) -> String {
         let mut hasher = blake3::Hasher::new();
         let mut part = |text: &str| {
@@ -178,8 +182,15 @@ impl Alert {
             part(name);
             part(value);
         }
+        let subject = hasher.finalize().to_hex();
         hasher.update(&opened_at.as_micros().to_le_bytes());
-        hasher.finalize().to_hex()[..32].to_owned()
+        let start = hasher.finalize().to_hex();
+        format!("{}{}", &subject[..SUBJECT_DIGITS], &start[..SUBJECT_DIGITS])
+    }
+
+    /// The part of an id that is the same for all alerts of a rule about a subject.
+    pub fn subject_of_id(id: &str) -> &str {
+        id.get(..SUBJECT_DIGITS).unwrap_or(id)
     }
 
     /// The subject in one line.
@@ -190,6 +201,12 @@ impl Alert {
 }
 
 impl Condition {
+    /// The condition of a rule that is gone.
+    pub fn of_text(text: &str) -> Self {
+        let (kind, fields, comparisons) = ("unknown", Vec::new(), Vec::new());
+        Self { kind, fields, comparisons, timespan: Duration::ZERO, text: text.to_owned() }
+    }
+
     /// The condition of a rule.
     pub fn of(rule: &Rule) -> Self {
         match &rule.body {
@@ -358,6 +375,8 @@ mod tests {
             assert!(!ids[..index].contains(id));
         }
         assert_eq!(ids[0], Alert::id_of("a", "", &subject, at));
+        assert_eq!(Alert::subject_of_id(&ids[0]), Alert::subject_of_id(&ids[4]), "the same subject, later");
+        assert_ne!(Alert::subject_of_id(&ids[0]), Alert::subject_of_id(&ids[2]));
     }
 
     #[test]

@@ -60,9 +60,7 @@ enum Output {
 }
 
 fn parse_severity(word: &str) -> Result<Severity, String> {
-    Severity::ALL
-        .into_iter()
-        .find(|severity| severity.name() == word)
+    Severity::from_name(word)
         .ok_or_else(|| "expected informational, low, medium, high or critical".to_owned())
 }
 

@@ -7,6 +7,7 @@ use rayon::prelude::*;
 
 use super::episode::{Cause, Notes, Opening, Taken};
 use super::open_alerts::{OpenAlert, OpenAlerts};
+use super::recovery::Recovery;
 use super::work::{Recall, Work};
 use super::{Shared, Source, Transition};
 use crate::clock::NOT_COUNTED;
@@ -76,6 +77,8 @@ pub struct Counting<'e> {
     pub table: &'e Table<Notes>,
     /// What alerts are open, by partition.
     pub open: &'e [Mutex<OpenAlerts>],
+    /// What alerts there were, when this was counted before.
+    pub recovery: Option<&'e Recovery>,
     /// What is counted, in the order of the input.
     pub works: &'e [Work],
     /// Up to which time.
@@ -186,6 +189,7 @@ impl Counting<'_> {
         let source = &self.sources[work.chunk.source];
         let taken = Taken { shared: self.shared, source, tap, at, work, record, cause: next.cause.copied() };
         let opening = match open.has_room(tap.window, self.shared.rules[planned.rule].severity) {
+            _ if let Some(recovery) = self.recovery => Opening::IfKnown(recovery),
             _ if is_inhibited => Opening::Inhibited,
             true => Opening::Allowed,
             false => Opening::Refused,

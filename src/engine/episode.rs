@@ -1,8 +1,9 @@
 //! What a window's readings become: evidence, an episode, an alert.
 
-use super::work::{Recall, Work};
 use std::sync::Arc;
 
+use super::recovery::Recovery;
+use super::work::{Recall, Work};
 use super::{Shared, Source};
 use crate::alert::{Alert, Evidence, Ground, MAX_MATCHED, MAX_SAMPLES, MAX_VALUES, Matched, Sample};
 use crate::event::{Event, Timestamp, Value, field, micros};
@@ -144,19 +145,21 @@ pub struct Outcome {
 }
 
 /// Whether an episode may begin.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Opening {
+#[derive(Clone, Copy, Debug)]
+pub enum Opening<'r> {
     /// It may.
     Allowed,
     /// There are too many already.
     Refused,
     /// One of another rule is open about the same subject.
     Inhibited,
+    /// It may if it was there when this was counted before.
+    IfKnown(&'r Recovery),
 }
 
 impl Taken<'_> {
     /// Judges a reading and notes what follows from it.
-    pub fn judge(&self, slot: &mut Slot<Notes>, reading: Reading, opening: Opening) -> Outcome {
+    pub fn judge(&self, slot: &mut Slot<Notes>, reading: Reading, opening: Opening<'_>) -> Outcome {
         let mut outcome = Outcome::default();
         let planned = &self.shared.plan.windows[usize::from(slot.rule)];
         if !reading.holds && slot.memo.is_none() && !planned.spec.is_half_way(reading.measured) {
@@ -170,9 +173,9 @@ impl Taken<'_> {
             notes.last_seen = notes.last_seen.max(reading.last.as_micros());
             notes.quiet = micros(self.shared.rules[planned.rule].quiet);
             if notes.episode.is_none() {
-                if opening != Opening::Allowed {
-                    outcome.refused = opening == Opening::Refused;
-                    outcome.inhibited = opening == Opening::Inhibited;
+                outcome.refused = matches!(opening, Opening::Refused);
+                outcome.inhibited = matches!(opening, Opening::Inhibited);
+                if outcome.refused || outcome.inhibited {
                     return outcome;
                 }
                 let event = event.insert(self.recall());
@@ -180,7 +183,7 @@ impl Taken<'_> {
                     outcome.allowed = true;
                     return outcome;
                 }
-                notes.episode = Some(Box::new(self.open(planned.rule, event, reading, begin)));
+                let mut episode = self.open(planned.rule, event, reading, begin);
                 let mut evidence = std::mem::take(&mut notes.approach);
                 if evidence.samples.first().is_some_and(|sample| sample.at < begin) {
                     evidence.samples.retain(|sample| sample.at >= begin);
@@ -188,9 +191,13 @@ impl Taken<'_> {
                 evidence.window = (begin, reading.first);
                 evidence.first_seen_at =
                     evidence.samples.first().map_or(self.at, |sample| sample.at.min(self.at));
-                if let Some(episode) = &mut notes.episode {
-                    episode.evidence = evidence;
+                episode.evidence = evidence;
+                if let Opening::IfKnown(recovery) = opening
+                    && !recovery.recognise(&mut episode)
+                {
+                    return outcome;
                 }
+                notes.episode = Some(Box::new(episode));
                 notes.looks = notes.looks.min(MAX_LOOKS / 2);
             }
         } else {

@@ -16,6 +16,7 @@
 pub mod counting;
 pub mod episode;
 pub mod open_alerts;
+pub mod recovery;
 pub mod reload;
 pub mod work;
 
@@ -36,6 +37,7 @@ use crate::windows::table::{PARTITIONS, Table, TableCounts};
 use counting::Counting;
 use episode::Notes;
 use open_alerts::OpenAlerts;
+use recovery::Recovery;
 use work::{Chunk, ReadCounts, Reader, Recall, UndecodableLine, Work};
 
 /// Undecodable lines kept for the operator, over all sources.
@@ -179,6 +181,12 @@ pub struct Counts {
     pub matches: Vec<u64>,
 }
 
+impl Counts {
+    fn new(rules: usize) -> Self {
+        Self { matches: vec![0; rules], refused_alerts: vec![0; rules], ..Self::default() }
+    }
+}
+
 /// The engine; see the module.
 pub struct Engine {
     shared: Shared,
@@ -194,6 +202,8 @@ pub struct Engine {
     /// Work that is not counted yet, oldest first, when several sources are merged by time.
     pending: Vec<Work>,
     spare: Vec<Work>,
+    /// While what was counted before is counted again.
+    recovery: Option<Recovery>,
 }
 
 impl Engine {
@@ -210,11 +220,7 @@ impl Engine {
             .build()?;
         let readers = (0..pool.current_num_threads()).map(|_| Mutex::new(Reader::new(&shared))).collect();
         Ok(Self {
-            counts: Counts {
-                matches: vec![0; rules.rules.len()],
-                refused_alerts: vec![0; rules.rules.len()],
-                ..Counts::default()
-            },
+            counts: Counts::new(rules.rules.len()),
             shared,
             sources: Vec::new(),
             tolerance: settings.tolerance,
@@ -226,6 +232,7 @@ impl Engine {
             undecodable: Vec::new(),
             pending: Vec::new(),
             spare: Vec::new(),
+            recovery: None,
         })
     }
 
@@ -309,6 +316,7 @@ impl Engine {
             sources: &self.sources,
             table: &self.table,
             open: &self.open,
+            recovery: self.recovery.as_ref(),
             works: &works,
             until: until.map_or(i64::MAX, Timestamp::as_micros),
             is_merged: until.is_some(),
@@ -324,6 +332,9 @@ impl Engine {
         }
         self.retire(works, until);
         self.accept(next);
+        if self.recovery.is_some() {
+            return Vec::new();
+        }
         counted.transitions.sort_by(|left, right| order_of(left).cmp(&order_of(right)));
         counted.transitions
     }

@@ -188,7 +188,7 @@ fn texts_of(document: &Node, key: &str) -> Vec<String> {
 fn severity_of(document: &Node, faults: &mut Faults) -> Severity {
     let Some(node) = document.get("level") else { return Severity::Medium };
     let word = node.scalar_text().unwrap_or_default();
-    Severity::ALL.into_iter().find(|severity| severity.name() == word).unwrap_or_else(|| {
+    Severity::from_name(&word).unwrap_or_else(|| {
         let expected = format!("informational, low, medium, high or critical, not '{word}'");
         faults.note(node.line, "level", expected);
         Severity::Medium

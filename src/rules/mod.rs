@@ -45,6 +45,11 @@ impl Severity {
     /// All of them, in rising order.
     pub const ALL: [Self; 5] = [Self::Informational, Self::Low, Self::Medium, Self::High, Self::Critical];
 
+    /// The one of this name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|severity| severity.name() == name)
+    }
+
     /// Sigma's word for it.
     pub const fn name(self) -> &'static str {
         match self {

@@ -159,7 +159,7 @@ fn alert_filter(filter: &Value) -> Result<AlertFilter, String> {
     let rules = entries.get("rule").map(|value| texts(value, "alerts.rule")).transpose()?.unwrap_or_default();
     let severity = entries.get("severity").map(|value| text(value, "alerts.severity")).transpose()?;
     let severity = severity.map(|word| {
-        Severity::ALL.into_iter().find(|severity| severity.name() == word).ok_or_else(|| {
+        Severity::from_name(&word).ok_or_else(|| {
             let expected = "expected informational, low, medium, high or critical";
             format!("alerts.severity: {expected}, not '{}'", shortened(&word))
         })

@@ -8,6 +8,7 @@ mod corners;
 mod engine;
 mod hostile;
 mod quality;
+mod recovery;
 mod serve;
 mod service;
 mod sources;

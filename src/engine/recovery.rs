@@ -1,0 +1,174 @@
+//! Starting again where an engine was before.
+//!
+//! What it had counted is counted again out of the journal, so that the windows are what they were. Alerts are not raised
+//! again: an episode begins only where one is known to have been, and has that one's id. Reading back has to begin early
+//! enough for the windows to be full where the last findings of open alerts are: [`Engine::looks_back`] says how early.
+
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::{Engine, Shared, Transition};
+use crate::alert::{Alert, Condition, Evidence, RuleName};
+use crate::event::Timestamp;
+use crate::rules::Severity;
+
+/// An alert that was told before, as far as it is needed to go on with it: what [`Alert`] writes of itself as JSON.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+pub struct KnownAlert {
+    id: String,
+    rule: RuleName,
+    severity: String,
+    #[serde(default)]
+    tenant: String,
+    subject: serde_json::Map<String, serde_json::Value>,
+    opened_at: Timestamp,
+    last_seen_at: Timestamp,
+    resolved_at: Option<Timestamp>,
+    observed: f64,
+    condition: KnownCondition,
+    evidence: KnownEvidence,
+}
+
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+struct KnownCondition {
+    text: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+struct KnownEvidence {
+    window: KnownWindow,
+    first_seen_at: Timestamp,
+    findings: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
+struct KnownWindow {
+    from: Timestamp,
+    to: Timestamp,
+}
+
+impl KnownAlert {
+    /// Reads what an alert wrote of itself.
+    pub fn parse(json: &str) -> serde_json::Result<Self> {
+        serde_json::from_str(json)
+    }
+
+    fn is_open(&self) -> bool {
+        self.resolved_at.is_none()
+    }
+
+    /// Whether a finding over this time belongs to its episode.
+    fn covers(&self, first: Timestamp, last: Timestamp) -> bool {
+        self.opened_at <= last && self.resolved_at.is_none_or(|resolved_at| first <= resolved_at)
+    }
+
+    /// Gives an episode that was counted again the identity of this alert.
+    fn take_over(&self, alert: &mut Alert) {
+        alert.id.clone_from(&self.id);
+        alert.opened_at = self.opened_at;
+        alert.observed = alert.observed.max(self.observed);
+        alert.evidence.window = (self.evidence.window.from, self.evidence.window.to);
+        alert.evidence.first_seen_at = self.evidence.first_seen_at;
+    }
+
+    /// The alert, over; its rule may be gone.
+    fn resolved(&self, shared: &Shared, now: Timestamp) -> Alert {
+        let described = shared.rules.iter().find(|rule| rule.name.id == self.rule.id);
+        let quiet = described.map_or(Duration::ZERO, |rule| rule.quiet);
+        let condition = described.map(|rule| Arc::clone(&rule.condition));
+        Alert {
+            id: self.id.clone(),
+            rule: Arc::new(self.rule.clone()),
+            severity: Severity::from_name(&self.severity).unwrap_or(Severity::Medium),
+            tenant: self.tenant.clone(),
+            subject: self
+                .subject
+                .iter()
+                .map(|(name, value)| (name.clone(), value.as_str().unwrap_or_default().to_owned()))
+                .collect(),
+            opened_at: self.opened_at,
+            last_seen_at: self.last_seen_at,
+            resolved_at: Some(self.last_seen_at.after(quiet).min(now)),
+            observed: self.observed,
+            condition: condition.unwrap_or_else(|| Arc::new(Condition::of_text(&self.condition.text))),
+            evidence: Evidence {
+                window: (self.evidence.window.from, self.evidence.window.to),
+                first_seen_at: self.evidence.first_seen_at,
+                findings: self.evidence.findings,
+                ..Evidence::default()
+            },
+        }
+    }
+}
+
+/// What is known while an engine counts again.
+#[derive(Debug, Default)]
+pub struct Recovery {
+    /// By rule and subject, oldest first.
+    known: HashMap<String, Vec<KnownAlert>>,
+}
+
+impl Recovery {
+    fn new(known: Vec<KnownAlert>) -> Self {
+        let mut recovery = Self::default();
+        for alert in known {
+            recovery.known.entry(Alert::subject_of_id(&alert.id).to_owned()).or_default().push(alert);
+        }
+        recovery.known.values_mut().for_each(|alerts| alerts.sort_by_key(|alert| alert.opened_at));
+        recovery
+    }
+
+    /// Whether an episode is one that is known, whose identity it then takes over.
+    pub(super) fn recognise(&self, alert: &mut Alert) -> bool {
+        let of_subject = self.known.get(Alert::subject_of_id(&alert.id)).map_or(&[][..], Vec::as_slice);
+        let known = of_subject.iter().rev().find(|known| known.covers(alert.opened_at, alert.last_seen_at));
+        if let Some(known) = known {
+            known.take_over(alert);
+        }
+        known.is_some()
+    }
+}
+
+impl Engine {
+    /// How far back whatever is read again has to begin: the last findings of an alert that is still open may be as old as
+    /// its rule's quiet time, and the events behind them older by a window.
+    pub fn looks_back(&self) -> Duration {
+        let windows = &self.shared.plan.windows;
+        let longest = windows.iter().map(|window| window.spec.span + self.shared.rules[window.rule].quiet);
+        longest.max().unwrap_or_default() + self.tolerance.lateness
+    }
+
+    /// Counts again from now on: nothing becomes of alerts until [`Self::recovered`].
+    pub fn recover(&mut self, known: Vec<KnownAlert>) {
+        self.recovery = Some(Recovery::new(known));
+    }
+
+    /// Goes on as ever; nothing before `now` will be counted any more. Gives what became of those alerts that were known as
+    /// open, and are over.
+    pub fn recovered(&mut self, now: Timestamp) -> Vec<Transition> {
+        let _ = self.advance_to(now);
+        let Some(recovery) = self.recovery.take() else { return Vec::new() };
+        // What is found from here on is news.
+        let _ = self.updates();
+        let mut open = std::collections::HashSet::new();
+        for (number, alerts) in self.open.iter().enumerate() {
+            let mut partition = self.table.partition(number);
+            for alert in alerts.lock().unwrap_or_else(PoisonError::into_inner).all() {
+                let id = partition.with_memo(alert.key, alert.window, |notes| {
+                    notes.episode.as_ref().map(|episode| episode.id.clone())
+                });
+                open.extend(id.flatten());
+            }
+        }
+        let known = recovery.known.into_values().flatten();
+        let over = known.filter(|alert| alert.is_open() && !open.contains(&alert.id));
+        let mut over: Vec<Alert> = over.map(|alert| alert.resolved(&self.shared, now)).collect();
+        over.sort_by(|left, right| super::alert_order(left).cmp(&super::alert_order(right)));
+        self.counts = super::Counts::new(self.shared.rules.len());
+        self.undecodable.clear();
+        over.into_iter().map(Transition::Resolved).collect()
+    }
+}
