@@ -194,6 +194,7 @@ impl App {
             hub: Arc::clone(&hub),
             push: Some(serve::Push { inlet: push, stream: push_stream() }),
             readiness: Arc::clone(&readiness),
+            sources: source_metrics.clone(),
         };
         let server = tokio::spawn(bound.serve(state, async move {
             // An error means that the app is gone.
@@ -202,6 +203,8 @@ impl App {
         tracing::info!(
             rules = rules.rules.len(),
             sources = config.sources.len(),
+            files = source_metrics.files(),
+            listeners = running.iter().filter_map(sources::Running::local_address).count(),
             address = %address,
             "ready: metrics at http://{address}/metrics, stream at ws://{address}/v1/stream"
         );

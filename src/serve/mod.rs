@@ -38,6 +38,7 @@ use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 
 use crate::intake::{Inlet, Stream};
+use crate::sources;
 use crate::stream::Hub;
 use auth::{Gate, TokenError};
 pub use config::Config;
@@ -58,6 +59,8 @@ pub struct State {
     pub push: Option<Push>,
     /// Whether the service is alive and ready.
     pub readiness: Arc<Readiness>,
+    /// What the sources count.
+    pub sources: sources::Metrics,
 }
 
 /// Where pushed lines go.

@@ -16,6 +16,7 @@ use super::limits::{Client, Exceeded, Limits};
 use super::metrics::{Endpoint, Metrics};
 use super::problem::Problem;
 use super::{Config, Push, Readiness, State, push, socket};
+use crate::sources;
 use crate::stream::Hub;
 
 /// What all requests share.
@@ -38,6 +39,7 @@ pub struct Shared {
     pub readiness: Arc<Readiness>,
     /// Whether it is stopping.
     pub stopping: watch::Receiver<bool>,
+    sources: sources::Metrics,
     registry: Registry,
 }
 
@@ -59,6 +61,7 @@ impl Shared {
             pushes: Semaphore::new(push::MAX_PUSHES),
             readiness: state.readiness,
             stopping,
+            sources: state.sources,
             registry: state.registry,
         })
     }
@@ -172,7 +175,14 @@ async fn health(Extracted(shared): Extracted<Arc<Shared>>) -> Response {
 async fn ready(Extracted(shared): Extracted<Arc<Shared>>) -> Response {
     let reasons = shared.readiness.reasons();
     if reasons.is_empty() {
-        return json(r#"{"status":"ready"}"#);
+        // A log that is not there yet is no reason to send nobody here, and no reason to be silent about it. Which paths
+        // they are is not for everybody.
+        let paths_without_file = shared.sources.paths_without_file();
+        let mut answer = serde_json::json!({"status": "ready"});
+        if !paths_without_file.is_empty() {
+            answer["paths_without_file"] = serde_json::json!(paths_without_file);
+        }
+        return json(answer.to_string());
     }
     Problem::new(StatusCode::SERVICE_UNAVAILABLE, reasons.join("; ")).with("reasons", reasons).into_response()
 }

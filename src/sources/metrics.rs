@@ -1,8 +1,9 @@
 //! What sources count. Labels are names of sources, out of the configuration, and reasons, out of an enum.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::{Mutex, PoisonError};
 
+use prometheus::core::Collector;
 use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
 
 use crate::event::Timestamp;
@@ -20,6 +21,12 @@ pub enum Reason {
     Checkpoint,
     /// A file was rotated away while nobody followed it, and is not there any more.
     Gone,
+    /// A path of the configuration has no file.
+    NoFile,
+    /// A file that was followed is not at its path any more.
+    Vanished,
+    /// Where a followed file was is something else, such as a directory.
+    NotAFile,
     /// A source has more files than it may follow.
     TooManyFiles,
     /// A line is longer than 64 KiB, or a message is: its first part was read, the rest skipped.
@@ -38,12 +45,15 @@ pub enum Reason {
 
 impl Reason {
     /// One of each.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 15] = [
         Self::Open,
         Self::Read,
         Self::List,
         Self::Checkpoint,
         Self::Gone,
+        Self::NoFile,
+        Self::Vanished,
+        Self::NotAFile,
         Self::TooManyFiles,
         Self::TooLong,
         Self::Framing,
@@ -61,6 +71,9 @@ impl Reason {
             Self::List => "list",
             Self::Checkpoint => "checkpoint",
             Self::Gone => "gone",
+            Self::NoFile => "no_file",
+            Self::Vanished => "vanished",
+            Self::NotAFile => "not_a_file",
             Self::TooManyFiles => "too_many_files",
             Self::TooLong => "too_long",
             Self::Framing => "framing",
@@ -84,6 +97,7 @@ pub struct Metrics {
     last_seen: IntGaugeVec,
     connections: IntGaugeVec,
     files: IntGaugeVec,
+    paths_without_file: IntGaugeVec,
 }
 
 impl Metrics {
@@ -125,8 +139,25 @@ impl Metrics {
                 "When a source last had a line, in seconds since the epoch; 0 if never.",
             )?,
             connections: gauge("watchbell_source_connections", "Connections that are open to a source.")?,
-            files: gauge("watchbell_source_files", "Files that a source follows.")?,
+            files: gauge(
+                "watchbell_source_files",
+                "Files that a source follows and that are at their paths.",
+            )?,
+            paths_without_file: gauge(
+                "watchbell_source_paths_without_file",
+                "Paths of the configuration of a source that name no file.",
+            )?,
         })
+    }
+
+    /// How many files all sources follow.
+    pub fn files(&self) -> usize {
+        by_source(&self.files).map(|(_, files)| files).sum()
+    }
+
+    /// The sources that have paths which name no file, and how many.
+    pub fn paths_without_file(&self) -> BTreeMap<String, usize> {
+        by_source(&self.paths_without_file).filter(|(_, paths)| *paths > 0).collect()
     }
 
     /// The metrics of one source.
@@ -144,9 +175,19 @@ impl Metrics {
             last_seen: gauge(&self.last_seen),
             connections: gauge(&self.connections),
             files: gauge(&self.files),
+            paths_without_file: gauge(&self.paths_without_file),
             troubles: Mutex::default(),
         }
     }
+}
+
+/// What a gauge says of each source.
+fn by_source(gauge: &IntGaugeVec) -> impl Iterator<Item = (String, usize)> {
+    let metrics = gauge.collect().into_iter().flat_map(|mut family| family.take_metric());
+    metrics.map(|metric| {
+        let source = metric.get_label().first().map(|label| label.value().to_owned()).unwrap_or_default();
+        (source, metric.get_gauge().get_value() as usize)
+    })
 }
 
 /// The metrics of one source. Looking up a child costs ten times what counting does: they are kept.
@@ -162,6 +203,7 @@ pub(super) struct SourceMetrics {
     last_seen: IntGauge,
     pub connections: IntGauge,
     pub files: IntGauge,
+    pub paths_without_file: IntGauge,
     /// What is wrong and was said already, so that it is said once.
     troubles: Mutex<HashSet<(Reason, String)>>,
 }
@@ -201,6 +243,14 @@ impl SourceMetrics {
             tracing::info!(source = self.name, reason = reason.as_str(), what, "well again");
         }
     }
+
+    /// What was wrong does not matter any more.
+    pub fn forget(&self, reason: Reason, what: &str) {
+        let mut troubles = self.troubles.lock().unwrap_or_else(PoisonError::into_inner);
+        if !troubles.is_empty() {
+            troubles.remove(&(reason, what.to_owned()));
+        }
+    }
 }
 
 #[cfg(test)]
@@ -214,7 +264,7 @@ mod tests {
         let source = metrics.source("nginx");
         source.count(Reason::Idle);
         let families = registry.gather();
-        assert_eq!(families.len(), 9);
+        assert_eq!(families.len(), 10);
         let errors = families.iter().find(|family| family.name() == "watchbell_source_errors_total").unwrap();
         assert_eq!(errors.get_metric().len(), Reason::ALL.len());
         let sum: f64 = errors.get_metric().iter().map(|metric| metric.get_counter().get_value()).sum();

@@ -58,6 +58,7 @@ pub async fn start(configure: impl FnOnce(&mut Config)) -> Server {
         hub: Arc::clone(&hub),
         push: Some(push),
         readiness: Arc::clone(&readiness),
+        sources: watchbell::sources::Metrics::register(&registry).unwrap(),
     };
     let address = bound.local_addr();
     let (stop, stopped) = oneshot::channel::<()>();
@@ -550,6 +551,7 @@ async fn a_push_without_a_source_says_so() {
         hub: Arc::clone(&hub),
         push: None,
         readiness: Arc::clone(&readiness),
+        sources: watchbell::sources::Metrics::register(&registry).unwrap(),
     };
     let task = tokio::spawn(bound.serve(state, std::future::pending()));
     let server = Server { address, hub, registry, readiness, outlet: None, stop: None, task };

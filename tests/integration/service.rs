@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
@@ -223,7 +224,8 @@ async fn rules_are_swapped_and_counters_go_on_unless_something_is_wrong() {
     service.stop().await;
 }
 
-struct Process(Child);
+/// A program that runs, and what it has said.
+struct Process(Child, Arc<Mutex<Vec<String>>>);
 
 impl Process {
     /// Starts the program and gives its address.
@@ -236,13 +238,32 @@ impl Process {
             .spawn()
             .unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-        let line =
-            lines.find(|line| line.as_ref().unwrap().contains("ready:")).expect("it must start").unwrap();
-        let (_, rest) = line.split_once("metrics at http://").unwrap();
+        let mut said = Vec::new();
+        while !said.last().is_some_and(|line: &String| line.contains("ready:")) {
+            said.push(lines.next().expect("it must start").unwrap());
+        }
+        let (_, rest) = said[said.len() - 1].split_once("metrics at http://").unwrap();
         let address = rest.split_once('/').unwrap().0.to_owned();
+        let said = Arc::new(Mutex::new(said));
+        let hearing = Arc::clone(&said);
         // What it says must be read, or it waits for whoever should.
-        std::thread::spawn(move || lines.for_each(drop));
-        (Self(child), address)
+        std::thread::spawn(move || {
+            lines.map_while(Result::ok).for_each(|line| hearing.lock().unwrap().push(line));
+        });
+        (Self(child, said), address)
+    }
+
+    /// Waits until it says something, and gives the line.
+    async fn says(&self, what: &str) -> String {
+        let deadline = tokio::time::Instant::now() + PATIENCE;
+        loop {
+            let said = self.1.lock().unwrap().clone();
+            if let Some(line) = said.iter().find(|line| line.contains(what)) {
+                return line.clone();
+            }
+            assert!(tokio::time::Instant::now() < deadline, "{what} is not in {said:#?}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
 
     fn signal(&self, signal: &str) {
@@ -296,6 +317,26 @@ async fn the_program_ends_with_0_when_asked_to_and_goes_on_where_it_was() {
     lines_counted(&address, " 4").await;
     process.signal("-INT");
     assert_eq!(process.0.wait().unwrap().code(), Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_path_without_a_file_is_said_at_the_start_and_when_it_changes() {
+    let directory = directory();
+    let more = "sources.syslog = { type = 'syslog', listen = '127.0.0.1:0', transport = 'udp' }";
+    std::fs::write(config_of(directory.path()), config(directory.path(), more)).unwrap();
+    let (process, address) = Process::start(directory.path());
+    let line = process.says("ready:").await;
+    assert!(line.contains("files=0") && line.contains("listeners=1"), "{line}");
+    let line = process.says("no_file").await;
+    assert!(line.contains("WARN") && line.contains("app.jsonl"), "{line}");
+    let answer = get(&address, "/readyz").await;
+    assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+    assert!(answer.ends_with(r#"{"status":"ready","paths_without_file":{"app":1}}"#), "{answer}");
+    let text = get(&address, "/metrics").await;
+    assert!(text.contains("watchbell_source_paths_without_file{source=\"app\"} 1\n"), "{text}");
+    append(&directory.path().join("app.jsonl"), &failures("ann", 1));
+    process.says("well again").await;
+    assert!(get(&address, "/readyz").await.ends_with(r#"{"status":"ready"}"#));
 }
 
 #[test]

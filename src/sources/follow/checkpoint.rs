@@ -69,6 +69,9 @@ pub(super) struct Entry {
     pub modified: i128,
     /// Nobody will write to it any more.
     pub is_finished: bool,
+    /// Another file is at its path: the rotation is counted.
+    #[serde(default)]
+    pub is_replaced: bool,
     /// How far it was read, if it was read since the start.
     #[serde(skip)]
     pub read: Option<Mark>,
@@ -193,6 +196,7 @@ mod tests {
             mark: Mark { offset, head: Fingerprint::of(b"head"), tail: Fingerprint::of(b"tail") },
             modified: 1_764_000_000_000_000_000,
             is_finished,
+            is_replaced: false,
             read: None,
             is_broken: false,
         }

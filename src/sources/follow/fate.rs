@@ -54,12 +54,22 @@ pub(super) enum Place {
     Replaced,
 }
 
-/// Judges the place by who is at the path.
-pub(super) fn place(own: Identity, at_path: Option<Identity>) -> Place {
+/// What is at a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum AtPath {
+    /// A regular file.
+    File(Identity),
+    /// Something else, which nobody writes a log to: a directory, a pipe, a socket.
+    NoFile,
+    Nothing,
+}
+
+/// Judges the place by what is at the path.
+pub(super) fn place(own: Identity, at_path: AtPath) -> Place {
     match at_path {
-        Some(other) if other == own => Place::There,
-        Some(_) => Place::Replaced,
-        None => Place::Gone,
+        AtPath::File(other) if other == own => Place::There,
+        AtPath::File(_) => Place::Replaced,
+        AtPath::NoFile | AtPath::Nothing => Place::Gone,
     }
 }
 
@@ -120,14 +130,15 @@ mod tests {
     }
 
     #[test]
-    fn the_place_is_judged_by_who_is_at_the_path() {
+    fn the_place_is_judged_by_what_is_at_the_path() {
         let file = |inode| Identity { device: 1, inode };
         let on_other_disk = Identity { device: 2, inode: 1 };
         let cases = [
-            (Some(file(1)), Place::There),
-            (Some(file(2)), Place::Replaced),
-            (Some(on_other_disk), Place::Replaced),
-            (None, Place::Gone),
+            (AtPath::File(file(1)), Place::There),
+            (AtPath::File(file(2)), Place::Replaced),
+            (AtPath::File(on_other_disk), Place::Replaced),
+            (AtPath::NoFile, Place::Gone),
+            (AtPath::Nothing, Place::Gone),
         ];
         for (at_path, want) in cases {
             assert_eq!(place(file(1), at_path), want);

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::checkpoint::{Fingerprint, HEAD_BYTES, Mark, Serial, TAIL_BYTES};
 use super::fate::{Content, Extent, Identity, Place, content};
+use super::missing::Missing;
 use crate::decode::Format;
 use crate::intake::{MAX_TEXT_BYTES, Stream};
 use crate::sources::format::{PATIENCE, Sniffer};
@@ -39,6 +40,8 @@ pub(super) struct Followed {
     /// Read up to here.
     pub read: Mark,
     pub place: Place,
+    /// Its path is no file's.
+    pub missing: Option<Missing>,
     /// The piece of the log before this one, which is read to its end first.
     pub after: Option<Serial>,
     /// Since it left its path, its end was reached: its successor need not wait any longer.

@@ -1,13 +1,15 @@
 //! Which files there are to follow: those of the checkpoint, and those that the patterns name.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use super::Start;
 use super::checkpoint::{Entry, Serial};
-use super::fate::{Extent, Place, is_compressed};
+use super::fate::{AtPath, Extent, Place, is_compressed};
+use super::missing::{self, Matched};
 use super::open::{Begin, Found, SLACK, Since, directory, found_at, name};
-use super::watch::{MAX_FILES, Watch, identity_at};
+use super::watch::{MAX_FILES, Watch, at_path};
 use crate::sources::metrics::Reason;
 
 /// How often the patterns are looked up again, and how much longer than it takes they are left alone.
@@ -33,6 +35,8 @@ impl Watch {
     /// Finds the files of the checkpoint again, under whatever name they have now.
     pub(super) fn resume(&mut self, now: Instant) {
         let entries: Vec<(Serial, Entry)> = self.books.entries.clone().into_iter().collect();
+        // How many rotations of each log nobody saw.
+        let mut rotations: HashMap<PathBuf, (u64, u64)> = HashMap::new();
         for (serial, entry) in entries.into_iter().filter(|(_, entry)| !entry.is_finished) {
             // Taken over by the file before it, of which it is the successor.
             if !self.books.entries.contains_key(&serial) {
@@ -43,6 +47,7 @@ impl Watch {
                 .as_ref()
                 .and_then(|found| self.open_file(found, &entry.path, Begin::Mark(entry.mark), now));
             if let Some(serial) = opened {
+                self.books.edit(serial, |opened| opened.is_replaced = entry.is_replaced);
                 self.check_place(serial, now);
                 continue;
             }
@@ -55,8 +60,16 @@ impl Watch {
                              `replay` reads what is left of it";
                 self.metrics.trouble(Reason::Gone, &entry.path.display().to_string(), &words);
             }
-            self.open_missed(&entry.path, Since::Written(entry.modified), now);
+            let missed = self.open_missed(&entry.path, Since::Written(entry.modified), now).count;
+            let is_log = !entry.is_replaced && !self.is_rotated(&entry.path);
+            let is_begun_again = is_log && found_at(&entry.path).is_some();
+            let (pieces, begun) = rotations.entry(entry.path).or_default();
+            *pieces += missed;
+            *begun += u64::from(is_begun_again);
         }
+        // Of several, each one more was a log of its own for a while.
+        let rotations: u64 = rotations.into_values().map(|(pieces, begun)| pieces.max(begun)).sum();
+        self.metrics.rotations.inc_by(rotations);
     }
 
     fn find_again(&self, entry: &Entry) -> Option<Found> {
@@ -75,19 +88,26 @@ impl Watch {
     pub(super) fn scan(&mut self, now: Instant) {
         let (started, scanned) = (Instant::now(), crate::intake::now());
         let mut all = Vec::new();
-        for pattern in &self.wanted.patterns {
+        for pattern in 0..self.wanted.patterns.len() {
             // Checked at the start.
-            let Ok(paths) = glob::glob(pattern) else { continue };
+            let Ok(paths) = glob::glob(&self.wanted.patterns[pattern]) else { continue };
+            let mut matched = Matched::default();
             for path in paths {
                 match path {
-                    Ok(path) if !is_compressed(&name(&path)) => all.extend(found_at(&path)),
-                    Ok(_) => {}
+                    Ok(path) => {
+                        let found = Some(&path).filter(|path| !is_compressed(&name(path)));
+                        let found = found.and_then(|path| found_at(path));
+                        matched.has_file |= found.is_some();
+                        matched.has_other |= found.is_none();
+                        all.extend(found);
+                    }
                     Err(error) => {
                         let what = error.path().display().to_string();
                         self.metrics.trouble(Reason::List, &what, error.error());
                     }
                 }
             }
+            self.matched(pattern, matched, now);
         }
         // Oldest first: what was rotated comes before what followed it.
         all.sort_by(|left, right| {
@@ -101,10 +121,13 @@ impl Watch {
         for found in &all {
             if let Some(file) = self.open.get(&found.identity).and_then(|serial| self.files.get_mut(serial)) {
                 // It has another name now, under which it is wanted too.
-                if file.place != Place::There && identity_at(&file.path).ok().flatten() != Some(file.identity)
+                if file.place != Place::There
+                    && !matches!(at_path(&file.path), Ok(AtPath::File(other)) if other == file.identity)
                 {
+                    missing::found(&self.metrics, &file.path, false);
                     file.path.clone_from(&found.path);
                     file.place = Place::There;
+                    file.missing = None;
                 }
                 continue;
             }
@@ -121,7 +144,8 @@ impl Watch {
             }
             let begin = self.begin(found);
             if let Some(scanned) = self.scanned.filter(|_| begin == Begin::Beginning) {
-                self.open_missed(&found.path, Since::Created(scanned), now);
+                let missed = self.open_missed(&found.path, Since::Created(scanned), now).count;
+                self.metrics.rotations.inc_by(missed);
             }
             self.open_file(found, &found.path, begin, now);
         }

@@ -13,6 +13,7 @@ mod checkpoint;
 mod fate;
 mod file;
 mod find;
+mod missing;
 mod open;
 #[cfg(test)]
 mod tests;
@@ -76,7 +77,7 @@ struct Flight {
     counted: Option<oneshot::Receiver<Tally>>,
 }
 
-/// Prepares a source of files, and gives what there is to run.
+/// Prepares a source of files, finds those that there are, and gives what there is to run.
 pub(super) async fn start(
     name: &str,
     config: &Config,
@@ -113,7 +114,9 @@ pub(super) async fn start(
         start: config.start,
     };
     let watch = Watch::new(wanted, books, Arc::clone(&metrics), Instant::now());
-    let follower = Follower { watch: Some(watch), flying: VecDeque::new(), metrics, path, stored: None };
+    let mut follower = Follower { watch: Some(watch), flying: VecDeque::new(), metrics, path, stored: None };
+    // Before the source is called started: what is missing is known then.
+    follower.at_files(|watch| watch.start(Instant::now())).await;
     Ok(follower.run(inlet, stop))
 }
 

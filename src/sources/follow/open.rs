@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use super::checkpoint::{Entry, HEAD_BYTES, Mark, Serial};
 use super::fate::{Extent, Identity, Place, is_rotated_name};
 use super::file::{Followed, PAUSES, end_of_lines, goes_on_from, identify, mark_at, sample};
+use super::missing;
 use super::watch::{MAX_FILES, Watch};
 use crate::event::Timestamp;
 use crate::intake::{MAX_TEXT_BYTES, Stream};
@@ -39,6 +40,14 @@ pub(super) enum Since {
     Created(Timestamp),
 }
 
+/// Pieces of a log that had been missed.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Missed {
+    pub count: u64,
+    /// The one that is read last.
+    pub last: Option<Serial>,
+}
+
 /// Where reading begins in a file about which nothing is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Begin {
@@ -59,7 +68,8 @@ impl Watch {
         }
         let modified =
             file.file.metadata().map_or(file.extent.modified, |metadata| identify(&metadata).1.modified);
-        self.open_missed(&path, Since::Written(modified), now);
+        let missed = self.open_missed(&path, Since::Written(modified), now).count;
+        self.metrics.rotations.inc_by(missed);
         if let Some(found) = found_at(&path) {
             self.open_file(&found, &path, Begin::Beginning, now);
         }
@@ -67,28 +77,34 @@ impl Watch {
 
     /// Opens pieces of a log that were at `path` and were rotated away before anybody looked: unknown files with a
     /// rotated name, written to since the log was looked at last. A copy of what was read in part is read from there.
-    /// Says which was the last.
-    pub(super) fn open_missed(&mut self, path: &Path, since: Since, now: Instant) -> Option<Serial> {
+    pub(super) fn open_missed(&mut self, path: &Path, since: Since, now: Instant) -> Missed {
+        let mut opened = Missed::default();
         let mut missed = rotations(path);
         missed.retain(|found| {
             let is_later = match since {
                 Since::Written(modified) => found.extent.modified >= modified - SLACK.as_nanos() as i128,
                 Since::Created(at) => found.created.is_some_and(|created| created >= at.before(SLACK)),
             };
-            is_later
-                && !self.open.contains_key(&found.identity)
-                && !self.books.entries.values().any(|entry| entry.identity == Some(found.identity))
+            is_later && !self.open.contains_key(&found.identity) && !self.is_known(found)
         });
         missed.sort_by_key(|found| found.extent.modified);
-        let mut last = None;
         for found in missed.iter().skip(missed.len().saturating_sub(MAX_MISSED)) {
-            if let Some(opened) = self.open_file(found, path, Begin::Beginning, now) {
-                self.metrics.rotations.inc();
-                self.set_replaced(opened);
-                last = Some(opened);
+            if let Some(serial) = self.open_file(found, path, Begin::Beginning, now) {
+                self.set_replaced(serial);
+                opened = Missed { count: opened.count + 1, last: Some(serial) };
             }
         }
-        last
+        opened
+    }
+
+    /// Whether a file is one of the books: by its identity and, if nobody follows it any more, by its content too. When a
+    /// piece is deleted, the next one may get its inode.
+    fn is_known(&self, found: &Found) -> bool {
+        let known = self.books.entries.values().find(|entry| entry.identity == Some(found.identity));
+        known.is_some_and(|entry| {
+            let goes_on = || goes_on_from(&File::open(&found.path)?, found.extent.size, entry.next());
+            !entry.is_finished || goes_on().unwrap_or(false)
+        })
     }
 
     /// Whether a path is that of a rotated piece of a log that is known.
@@ -96,10 +112,21 @@ impl Watch {
         self.books.entries.values().any(|entry| is_rotation(&entry.path, path))
     }
 
+    /// Counts a rotation, unless it was counted before, or before a restart. A piece that makes room for the next one is
+    /// none.
+    pub(super) fn rotated(&mut self, serial: Serial) {
+        let Some(entry) = self.books.entries.get(&serial) else { return };
+        if !entry.is_replaced && !self.is_rotated(&entry.path) {
+            self.metrics.rotations.inc();
+        }
+        self.books.edit(serial, |entry| entry.is_replaced = true);
+    }
+
     fn set_replaced(&mut self, serial: Serial) {
         if let Some(file) = self.files.get_mut(&serial) {
             file.place = Place::Replaced;
         }
+        self.books.edit(serial, |entry| entry.is_replaced = true);
     }
 
     /// Opens a file that was at `path` and follows it; `None` if it cannot be opened, or is not what it should be.
@@ -117,6 +144,7 @@ impl Watch {
         match self.try_open(found, path, begin, now) {
             Ok(opened) => {
                 self.metrics.relief(Reason::Open, &what);
+                missing::found(&self.metrics, &found.path, true);
                 opened
             }
             Err(error) => {
@@ -187,6 +215,7 @@ impl Watch {
             extent,
             read,
             place: Place::There,
+            missing: None,
             after,
             is_caught_up: false,
             quiet_since: now,
@@ -198,14 +227,21 @@ impl Watch {
         Ok(Some(self.follow(followed, now)))
     }
 
-    /// Enters a file, from where it is to be read.
+    /// Enters a file, from where it is to be read. Those that were at its path and are not any more were rotated.
     pub(super) fn follow(&mut self, file: Followed, now: Instant) -> Serial {
+        let was_there = |(serial, other): &(&Serial, &Followed)| {
+            (other.path != file.path || other.place != Place::There)
+                && self.books.entries.get(serial).is_some_and(|entry| entry.path == file.path)
+        };
+        let rotated: Vec<Serial> = self.files.iter().filter(was_there).map(|(serial, _)| *serial).collect();
+        rotated.into_iter().for_each(|serial| self.rotated(serial));
         let serial = self.books.add(Entry {
             path: file.path.clone(),
             identity: Some(file.identity),
             mark: file.read,
             modified: file.extent.modified,
             is_finished: false,
+            is_replaced: false,
             read: None,
             is_broken: false,
         });

@@ -99,12 +99,30 @@ impl Rig {
     }
 
     fn errors(&self, reason: &str) -> f64 {
+        self.metric("errors_total", reason)
+    }
+
+    fn rotations(&self) -> f64 {
+        self.metric("rotations_total", "test")
+    }
+
+    /// The sum of a metric over all series with this label.
+    fn metric(&self, name: &str, label: &str) -> f64 {
         let families = self.registry.gather();
-        let errors = families.iter().find(|family| family.name() == "watchbell_source_errors_total").unwrap();
+        let name = format!("watchbell_source_{name}");
+        let family = families.iter().find(|family| family.name() == name).unwrap();
         let is_it = |metric: &&prometheus::proto::Metric| {
-            metric.get_label().iter().any(|label| label.value() == reason)
+            metric.get_label().iter().any(|other| other.value() == label)
         };
-        errors.get_metric().iter().filter(is_it).map(|metric| metric.get_counter().get_value()).sum()
+        let value = |metric: &prometheus::proto::Metric| {
+            metric.get_counter().get_value() + metric.get_gauge().get_value()
+        };
+        family.get_metric().iter().filter(is_it).map(value).sum()
+    }
+
+    /// How many files are followed, and how many paths have none.
+    fn files(&self) -> (f64, f64) {
+        (self.metric("files", "test"), self.metric("paths_without_file", "test"))
     }
 }
 
@@ -542,4 +560,129 @@ fn what_is_no_file_is_not_opened() {
     std::os::unix::fs::symlink(rig.path("d.log"), rig.path("d.log")).unwrap();
     rig.write("e.log", 1);
     rig.expect(0..1);
+}
+
+#[test]
+fn a_path_without_a_file_is_counted_when_that_begins_and_ends() {
+    for glob in ["access.log", "*.log"] {
+        let mut rig = Rig::new(glob, Start::Beginning);
+        fs::write(rig.path("access.log.1.gz"), "old").unwrap();
+        rig.watch.start(rig.now);
+        assert_eq!((rig.files(), rig.errors("no_file")), ((0.0, 1.0), 1.0), "known at the start");
+        rig.wait(Duration::from_secs(60));
+        rig.expect(0..0);
+        assert_eq!(rig.errors("no_file"), 1.0, "and counted once");
+        rig.write("access.log", 1);
+        rig.expect(0..1);
+        assert_eq!(rig.files(), (1.0, 0.0));
+        fs::remove_file(rig.path("access.log")).unwrap();
+        rig.watch.round(rig.now);
+        assert_eq!(rig.files().1, 0.0, "a rotation leaves nothing at the path for a moment");
+        for _ in 0..3 {
+            rig.expect(1..1);
+        }
+        assert_eq!((rig.files(), rig.errors("no_file")), ((0.0, 1.0), 2.0), "{glob}");
+    }
+}
+
+#[test]
+fn a_file_that_has_gone_or_become_something_else_is_counted_once_and_not_as_followed() {
+    type Harm = fn(&Rig);
+    let cases: [(&str, Harm); 4] = [
+        ("vanished", |rig| fs::remove_file(rig.path("a.log")).unwrap()),
+        ("vanished", |rig| rig.rename("a.log", "elsewhere")),
+        ("not_a_file", |rig| {
+            rig.rename("a.log", "elsewhere");
+            fs::create_dir(rig.path("a.log")).unwrap();
+        }),
+        ("not_a_file", |rig| {
+            fs::remove_file(rig.path("a.log")).unwrap();
+            std::process::Command::new("mkfifo").arg(rig.path("a.log")).status().unwrap();
+        }),
+    ];
+    for (number, (reason, harm)) in cases.into_iter().enumerate() {
+        let mut rig = Rig::new("*.log", Start::Beginning);
+        rig.write("a.log", 1);
+        rig.write("b.log", 1);
+        rig.expect(0..2);
+        harm(&rig);
+        for _ in 0..30 {
+            rig.expect(0..0);
+        }
+        assert_eq!(rig.files(), (1.0, 0.0), "{number}");
+        assert_eq!(rig.errors(reason), 1.0, "{number}");
+        assert_eq!(rig.rotations(), 0.0, "{number}");
+        let _ = fs::remove_file(rig.path("a.log"));
+        let _ = fs::remove_dir(rig.path("a.log"));
+        rig.write("a.log", 1);
+        rig.expect(2..3);
+        assert_eq!((rig.files(), rig.errors(reason)), ((2.0, 0.0), 1.0), "{number}");
+    }
+}
+
+/// Renames what is there, one piece further each, as logrotate does.
+fn shift(rig: &Rig) {
+    for number in (1..5).rev() {
+        let from = rig.path(&format!("access.log.{number}"));
+        let _ = fs::rename(from, rig.path(&format!("access.log.{}", number + 1)));
+    }
+}
+
+#[test]
+fn every_rotation_is_counted_once_however_it_is_done_and_restarts_count_none() {
+    type Rotate = fn(&Rig);
+    let rename: Rotate = |rig| {
+        shift(rig);
+        rig.rename("access.log", "access.log.1");
+    };
+    let copy: Rotate = |rig| {
+        shift(rig);
+        fs::copy(rig.path("access.log"), rig.path("access.log.1")).unwrap();
+        OpenOptions::new().write(true).open(rig.path("access.log")).unwrap().set_len(0).unwrap();
+    };
+    let empty: Rotate = |rig| fs::write(rig.path("access.log"), "").unwrap();
+    for glob in GLOBS {
+        for (name, rotate) in [("rename", rename), ("copy", copy), ("empty", empty)] {
+            let mut rig = Rig::new(glob, Start::Beginning);
+            rig.write("access.log", 500);
+            rig.expect(0..500);
+            let mut want = 0.0;
+            // Watched, with time between and without, and while nobody looks.
+            for round in 0..6 {
+                let from = rig.written;
+                match round {
+                    4 | 5 => rig.restart(|rig| {
+                        rotate(rig);
+                        std::thread::sleep(Duration::from_millis(20));
+                        rig.write("access.log", 100);
+                    }),
+                    _ => {
+                        rotate(&rig);
+                        rig.write("access.log", 100);
+                    }
+                }
+                want += 1.0;
+                rig.expect(from..from + 100);
+                assert_eq!(rig.rotations(), want, "{glob} {name} {round}");
+                rig.restart(|_| ());
+                rig.expect(0..0);
+                assert_eq!(rig.rotations(), want, "{glob} {name} {round}: a restart is no rotation");
+                if round % 2 == 1 {
+                    rig.wait(Duration::from_secs(31));
+                    rig.expect(0..0);
+                }
+            }
+            // Several between two looks, where copies tell of them.
+            if name != "empty" {
+                let from = rig.written;
+                for _ in 0..3 {
+                    rotate(&rig);
+                    std::thread::sleep(Duration::from_millis(20));
+                    rig.write("access.log", 100);
+                }
+                rig.expect(from..from + 300);
+                assert_eq!(rig.rotations(), want + 3.0, "{glob} {name}");
+            }
+        }
+    }
 }

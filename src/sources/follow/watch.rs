@@ -10,9 +10,10 @@ use std::time::{Duration, Instant};
 
 use super::Start;
 use super::checkpoint::{Books, Mark, Serial};
-use super::fate::{Identity, Place, place};
+use super::fate::{AtPath, Identity, Place, place};
 use super::file::{Followed, PAUSES, Piece, Step, identify};
 use super::find::Settling;
+use super::missing::{self, Missing};
 use super::open::Since;
 use crate::decode::{Format, Tally};
 use crate::event::Timestamp;
@@ -49,6 +50,8 @@ pub(super) struct Watch {
     /// The open files by identity.
     pub(super) open: HashMap<Identity, Serial>,
     pub(super) settling: HashMap<Identity, Settling>,
+    /// The patterns that name no file, by their place in the configuration.
+    pub(super) unmatched: Vec<Option<Missing>>,
     pub(super) scan_due: Instant,
     pub(super) is_first: bool,
     /// When the patterns were looked up last, by the clock of this machine, be it before a restart.
@@ -70,6 +73,7 @@ impl Watch {
     pub fn new(wanted: Wanted, books: Books, metrics: Arc<SourceMetrics>, now: Instant) -> Self {
         let scanned = books.stored;
         Self {
+            unmatched: vec![None; wanted.patterns.len()],
             wanted,
             metrics,
             books,
@@ -84,14 +88,20 @@ impl Watch {
         }
     }
 
+    /// Finds the files that there are when the source starts; nothing is read yet.
+    pub fn start(&mut self, now: Instant) {
+        self.resume(now);
+        self.scan(now);
+        self.is_first = false;
+        self.show();
+    }
+
     /// Looks at what is due, and reads what is new.
     pub fn round(&mut self, now: Instant) -> Round {
         if self.is_first {
-            self.resume(now);
-        }
-        if now >= self.scan_due {
+            self.start(now);
+        } else if now >= self.scan_due {
             self.scan(now);
-            self.is_first = false;
         }
         let mut pieces = Vec::new();
         let in_turns = self.files.range(self.turn..).chain(self.files.range(..self.turn));
@@ -106,12 +116,19 @@ impl Watch {
                 pieces.extend(self.look(serial, now));
             }
         }
-        let lag: u64 = self.files.values().map(Followed::lag).sum();
-        self.metrics.lag.set(i64::try_from(lag).unwrap_or(i64::MAX));
-        self.metrics.files.set(self.files.len() as i64);
+        self.show();
         let dues = self.files.values().map(|file| file.due);
         let wake = dues.chain([self.scan_due]).min().unwrap_or(self.scan_due);
         Round { pieces, wake }
+    }
+
+    /// Brings the gauges up to date.
+    fn show(&self) {
+        let lag: u64 = self.files.values().map(Followed::lag).sum();
+        self.metrics.lag.set(i64::try_from(lag).unwrap_or(i64::MAX));
+        let there = self.files.values().filter(|file| file.place == Place::There).count();
+        self.metrics.files.set(there as i64);
+        self.metrics.paths_without_file.set(self.paths_without_file() as i64);
     }
 
     /// Lines up to `mark` were counted, and this became of them.
@@ -195,20 +212,27 @@ impl Watch {
 
     /// Sees whether a file is still where it was found.
     pub(super) fn check_place(&mut self, serial: Serial, now: Instant) {
+        let Some(file) = self.files.get(&serial) else { return };
+        let Ok(at_path) = at_path(&file.path) else { return };
+        self.note_path(serial, at_path, now);
         let Some(file) = self.files.get_mut(&serial) else { return };
-        let Ok(at_path) = identity_at(&file.path) else { return };
         let found = place(file.identity, at_path);
         if found == file.place {
             return;
         }
         let was = std::mem::replace(&mut file.place, found);
+        if found == Place::There {
+            missing::found(&self.metrics, &file.path, true);
+            let path = &file.path;
+            self.books.edit(serial, |entry| entry.is_replaced &= entry.path != *path);
+        }
         if was == Place::There {
             file.is_caught_up = false;
             file.quiet_since = now;
             file.due = now;
         }
         if found == Place::Replaced {
-            self.metrics.rotations.inc();
+            self.rotated(serial);
         }
         if found != Place::There {
             self.open_successors(serial, now);
@@ -223,7 +247,6 @@ impl Watch {
             return self.close(serial, true);
         }
         let Some(mut file) = self.files.remove(&serial) else { return };
-        self.metrics.rotations.inc();
         let modified = self.books.entries.get(&serial).map_or(file.extent.modified, |entry| entry.modified);
         self.books.edit(serial, |entry| {
             entry.identity = None;
@@ -236,8 +259,10 @@ impl Watch {
         let serial = self.follow(file, now);
         // If a copy was made before, it has what was not read.
         let missed = self.open_missed(&path, Since::Written(modified), now);
+        // The first copy is of what was followed; each one more was a log of its own for a while.
+        self.metrics.rotations.inc_by(missed.count.max(1));
         if let Some(file) = self.files.get_mut(&serial) {
-            file.after = missed;
+            file.after = missed.last;
         }
     }
 
@@ -245,6 +270,7 @@ impl Watch {
     fn close(&mut self, serial: Serial, is_deleted: bool) {
         if let Some(file) = self.files.remove(&serial) {
             self.open.remove(&file.identity);
+            missing::found(&self.metrics, &file.path, false);
         }
         self.books.edit(serial, |entry| {
             entry.is_finished = true;
@@ -255,12 +281,13 @@ impl Watch {
     }
 }
 
-/// Which file is at a path; an error if that cannot be known.
-pub(super) fn identity_at(path: &Path) -> io::Result<Option<Identity>> {
+/// What is at a path; an error if that cannot be known.
+pub(super) fn at_path(path: &Path) -> io::Result<AtPath> {
     match std::fs::metadata(path) {
-        Ok(metadata) => Ok(Some(identify(&metadata).0)),
+        Ok(metadata) if metadata.is_file() => Ok(AtPath::File(identify(&metadata).0)),
+        Ok(_) => Ok(AtPath::NoFile),
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
-            Ok(None)
+            Ok(AtPath::Nothing)
         }
         Err(error) => Err(error),
     }
