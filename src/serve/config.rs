@@ -44,7 +44,7 @@ pub struct Config {
     /// Seconds in which the peer of a websocket reads nothing until it is closed.
     #[serde(rename = "stall_timeout_seconds", deserialize_with = "seconds")]
     pub stall_timeout: Duration,
-    /// Seconds for requests and websockets to end when the service stops.
+    /// Seconds for requests and websockets to end when the service stops, good-byes included.
     #[serde(rename = "shutdown_timeout_seconds", deserialize_with = "seconds")]
     pub shutdown_timeout: Duration,
     /// How often clients may ask: `[limits]`.
@@ -65,7 +65,7 @@ impl Default for Config {
             ping: Duration::from_secs(20),
             peer_timeout: Duration::from_secs(60),
             stall_timeout: Duration::from_secs(120),
-            shutdown_timeout: Duration::from_secs(5),
+            shutdown_timeout: Duration::from_secs(1),
             limits: limits::Config::default(),
         }
     }

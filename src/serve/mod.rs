@@ -49,6 +49,9 @@ use routes::Shared;
 /// How long no connection is accepted after the system could not give one: it has run out of something.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
+/// How much longer than [`Config::shutdown_timeout`] is waited for what must have ended by then.
+const CUT_OFF: Duration = Duration::from_millis(200);
+
 /// What there is to serve.
 pub struct State {
     /// Where everybody counts.
@@ -169,8 +172,7 @@ impl Bound {
             // Websockets outlive the task that accepted them: the last one to go closes this.
             gone.recv().await
         };
-        let farewells = 2 * socket::CLOSE_TIMEOUT;
-        if tokio::time::timeout(shutdown_timeout + farewells, finished).await.is_err() {
+        if tokio::time::timeout(shutdown_timeout + CUT_OFF, finished).await.is_err() {
             tracing::warn!("connections were cut off because they took too long to end");
             connections.shutdown().await;
         }

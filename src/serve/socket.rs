@@ -40,7 +40,7 @@ const MAX_WRITE_BUFFER_BYTES: usize = 4 << 20;
 /// Bytes that must be read by the peer within the time for that.
 const BATCH_BYTES: usize = 16 << 10;
 /// Time for saying good-bye, and for the peer to say it too.
-pub const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 /// When a refused connection may be tried again.
 const RETRY: Duration = Duration::from_secs(5);
 /// Changes of a subscription a second, after as many as [`CHANGES_AT_ONCE`].
@@ -130,18 +130,28 @@ pub async fn connect(
 async fn run(socket: WebSocket, subscriber: Subscriber, shared: &Shared) {
     let (mut sink, mut stream) = socket.split();
     let mut stopping = shared.stopping.clone();
-    // A peer that reads nothing must not keep the service from stopping.
+    // A peer that reads nothing, or never says good-bye, must not keep the service from stopping.
     let cut_off = async {
         let _ = stopping.wait_for(|stopping| *stopping).await;
         tokio::time::sleep(shared.config.shutdown_timeout).await;
     };
-    let end = tokio::select! {
-        end = hear(&mut stream, &subscriber, shared) => end,
-        end = tell(&mut sink, &subscriber, shared) => end,
-        () = cut_off => End::Stopping,
+    let converse = async {
+        let end = tokio::select! {
+            end = hear(&mut stream, &subscriber, shared) => end,
+            end = tell(&mut sink, &subscriber, shared) => end,
+        };
+        tracing::debug!(?end, "a websocket ends");
+        drop(subscriber);
+        part(end, &mut sink, &mut stream).await;
     };
-    drop(subscriber);
-    tracing::debug!(?end, "a websocket ends");
+    tokio::select! {
+        () = converse => {}
+        () = cut_off => tracing::debug!("a websocket was cut off"),
+    }
+}
+
+/// Says good-bye, and waits for the peer to say it too.
+async fn part(end: End, sink: &mut SplitSink<WebSocket, Message>, stream: &mut SplitStream<WebSocket>) {
     if let Some((code, reason)) = end.code() {
         let farewell = Message::Close(Some(CloseFrame { code, reason: reason.into() }));
         if !matches!(timeout(CLOSE_TIMEOUT, sink.send(farewell)).await, Ok(Ok(()))) {

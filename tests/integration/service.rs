@@ -339,6 +339,33 @@ async fn a_path_without_a_file_is_said_at_the_start_and_when_it_changes() {
     assert!(get(&address, "/readyz").await.ends_with(r#"{"status":"ready"}"#));
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn clients_that_hang_on_do_not_keep_the_program_from_ending() {
+    use tokio::io::AsyncWriteExt;
+    let directory = directory();
+    let (mut process, address) = Process::start(directory.path());
+    let mut held = Vec::new();
+    let half_body = "POST /v1/events HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\nx";
+    let upgrade = "GET /v1/stream?topics=alerts,events HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\n\
+                   Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+                   Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n";
+    for said in ["", "GET /metrics HTTP/1.1\r\nHost: loc", half_body, upgrade, upgrade] {
+        let mut socket = tokio::net::TcpStream::connect(&address).await.unwrap();
+        socket.write_all(said.as_bytes()).await.unwrap();
+        held.push(socket);
+    }
+    // More than the buffers of the system hold, for the websockets that nobody reads.
+    let line = format!(r#"{{"user.name":"{}","event.outcome":"failure"}}"#, "x".repeat(20_000));
+    append(&directory.path().join("app.jsonl"), &vec![line; 1_000]);
+    lines_counted(&address, " 1000").await;
+    let began = std::time::Instant::now();
+    process.signal("-TERM");
+    let ended = tokio::task::spawn_blocking(move || process.0.wait().unwrap().code());
+    assert_eq!(tokio::time::timeout(PATIENCE, ended).await.unwrap().unwrap(), Some(0));
+    // One second for clients; the rest is for a machine that is busy. It was six.
+    assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
+}
+
 #[test]
 fn what_cannot_be_started_says_why_and_ends_with_2() {
     let directory = directory();
