@@ -34,6 +34,7 @@ const AGED_TIMEOUT: Duration = Duration::from_secs(60);
 pub struct Connection {
     /// Who is at the other end.
     pub client: Client,
+    peer: SocketAddr,
     gauge: IntGauge,
     _slot: OwnedSemaphorePermit,
     _alive: mpsc::Sender<()>,
@@ -49,7 +50,7 @@ impl Connection {
     ) -> Arc<Self> {
         let gauge = metrics.connections.clone();
         gauge.inc();
-        Arc::new(Self { client: Client::at(peer.ip()), gauge, _slot: slot, _alive: alive })
+        Arc::new(Self { client: Client::at(peer.ip()), peer, gauge, _slot: slot, _alive: alive })
     }
 }
 
@@ -93,7 +94,7 @@ async fn answer(
     router: Router,
 ) -> Result<Response, Infallible> {
     let endpoint = Endpoint::of(request.uri().path());
-    let response = match shared.admit(endpoint, connection.client, request.uri(), request.headers()) {
+    let response = match shared.admit(endpoint, connection.peer, request.uri(), request.headers()) {
         Ok(()) => {
             request.extensions_mut().insert(connection);
             route(router, request).await?

@@ -43,7 +43,8 @@ impl Endpoint {
         }
     }
 
-    const fn name(self) -> &'static str {
+    /// The word for it in metrics and in the log.
+    pub const fn name(self) -> &'static str {
         match self {
             Self::Metrics => "metrics",
             Self::Health => "healthz",

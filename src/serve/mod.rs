@@ -20,6 +20,7 @@ pub mod config;
 mod connection;
 pub mod limits;
 mod metrics;
+mod occasional;
 mod problem;
 mod push;
 mod readiness;

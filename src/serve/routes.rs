@@ -1,6 +1,8 @@
 //! Who is let in, and who answers.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Instant;
 
 use axum::Router;
 use axum::extract::State as Extracted;
@@ -14,6 +16,7 @@ use tokio::sync::{Semaphore, watch};
 use super::auth::{Gate, Refusal};
 use super::limits::{Client, Exceeded, Limits};
 use super::metrics::{Endpoint, Metrics};
+use super::occasional::Occasional;
 use super::problem::Problem;
 use super::{Config, Push, Readiness, State, push, socket};
 use crate::sources;
@@ -40,6 +43,8 @@ pub struct Shared {
     /// Whether it is stopping.
     pub stopping: watch::Receiver<bool>,
     sources: sources::Metrics,
+    /// Refusals are logged now and then: whoever guesses must not fill the disk.
+    refusals: Occasional,
     registry: Registry,
 }
 
@@ -52,6 +57,7 @@ impl Shared {
         stopping: watch::Receiver<bool>,
     ) -> Result<Self, prometheus::Error> {
         Ok(Self {
+            refusals: Occasional::default(),
             limits: Limits::new(&config.limits),
             metrics: Metrics::new(&state.registry)?,
             config,
@@ -70,10 +76,11 @@ impl Shared {
     pub fn admit(
         &self,
         endpoint: Endpoint,
-        client: Client,
+        peer: SocketAddr,
         uri: &Uri,
         headers: &HeaderMap,
     ) -> Result<(), Problem> {
+        let client = Client::at(peer.ip());
         let limit = match endpoint {
             Endpoint::Stream => &self.limits.connects,
             Endpoint::Events => &self.limits.pushes,
@@ -93,6 +100,7 @@ impl Shared {
         Err(match refusal {
             Refusal::NoToken | Refusal::WrongToken => {
                 self.metrics.authentication_failures.inc();
+                self.say_refused(endpoint, peer, refusal);
                 let wait = match refusal {
                     Refusal::WrongToken => self.limits.wrong_tokens.note(client),
                     _ => None,
@@ -109,6 +117,20 @@ impl Shared {
                 Problem::new(StatusCode::FORBIDDEN, refusal.detail())
             }
         })
+    }
+}
+
+impl Shared {
+    /// Logs that somebody came without the right token. What was shown is told to nobody.
+    fn say_refused(&self, endpoint: Endpoint, peer: SocketAddr, refusal: Refusal) {
+        if let Some(left_out) = self.refusals.turn(Instant::now()) {
+            let words = match refusal {
+                Refusal::NoToken => "a request without a token was refused",
+                _ => "a request with a wrong token was refused",
+            };
+            let peer = peer.ip().to_canonical();
+            tracing::warn!(%peer, endpoint = endpoint.name(), left_out, "{words}");
+        }
     }
 }
 

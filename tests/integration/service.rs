@@ -134,9 +134,14 @@ async fn frame(socket: &mut Socket, kind: &str) -> Value {
 }
 
 async fn get(address: &str, path: &str) -> String {
+    get_with(address, path, "").await
+}
+
+/// Asks with one more line in the head.
+async fn get_with(address: &str, path: &str, header: &str) -> String {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let mut socket = tokio::net::TcpStream::connect(address).await.unwrap();
-    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    let request = format!("GET {path} HTTP/1.1\r\nHost: {address}\r\n{header}Connection: close\r\n\r\n");
     socket.write_all(request.as_bytes()).await.unwrap();
     let mut answer = String::new();
     socket.read_to_string(&mut answer).await.unwrap();
@@ -337,6 +342,33 @@ async fn a_path_without_a_file_is_said_at_the_start_and_when_it_changes() {
     append(&directory.path().join("app.jsonl"), &failures("ann", 1));
     process.says("well again").await;
     assert!(get(&address, "/readyz").await.ends_with(r#"{"status":"ready"}"#));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_wrong_token_is_logged_without_it_and_not_for_each_request() {
+    let directory = directory();
+    let token = directory.path().join("token");
+    std::fs::write(&token, "0123456789abcdef").unwrap();
+    let text = config(directory.path(), "")
+        .replace("'127.0.0.1:0' }", &format!("'127.0.0.1:0', token_file = '{}' }}", token.display()));
+    std::fs::write(config_of(directory.path()), text).unwrap();
+    let (process, address) = Process::start(directory.path());
+    let wrong = "Authorization: Bearer not-the-token-at-all\r\n";
+    for _ in 0..20 {
+        assert!(get_with(&address, "/v1/stream", wrong).await.starts_with("HTTP/1.1 401"));
+    }
+    let line = process.says("wrong token").await;
+    assert!(
+        line.contains("WARN") && line.contains("127.0.0.1") && line.contains("endpoint=\"stream\""),
+        "{line}"
+    );
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert!(get(&address, "/metrics").await.starts_with("HTTP/1.1 401"));
+    let line = process.says("without a token").await;
+    assert!(line.contains("endpoint=\"metrics\"") && !line.contains("left_out=0"), "{line}");
+    let said = process.1.lock().unwrap().join("\n");
+    assert!(!said.contains("not-the-token"), "{said}");
+    assert!(said.matches("refused").count() < 10, "{said}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
