@@ -16,14 +16,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use prometheus::{IntCounterVec, Opts, Registry};
+use prometheus::{IntCounterVec, IntGauge, Opts, Registry};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::allowlist::Allowlist;
 use crate::config::Config;
 use crate::engine::{Engine, Settings};
-use crate::intake::{Outlet, Stream};
+use crate::intake::{Outlet, Stream, now};
 use crate::live::{self, Budget, Command, Control, Live, Reload};
 use crate::rules::RuleSet;
 use crate::serve::Readiness;
@@ -148,7 +148,7 @@ impl App {
         }
         let lock = config.state_directory.as_deref().map(lock).transpose()?;
         let registry = Registry::new();
-        let reloads = reload_counter(&registry)?;
+        let reloads = Reloads::register(&registry)?;
         // What can fail for want of a free port comes first: loading rules takes longer.
         let bound = serve::bind(config.serve.clone()).await?;
         let address = bound.local_addr();
@@ -291,14 +291,14 @@ fn push_stream() -> Arc<Stream> {
 pub struct Reloader {
     origin: Origin,
     control: Control,
-    reloads: IntCounterVec,
+    reloads: Reloads,
     config: Arc<std::sync::Mutex<Config>>,
 }
 
 impl Reloader {
     /// Reads the configuration and the rules again, and swaps them in if there is no fault in any of them; otherwise what
     /// was there goes on, and the error says what is wrong.
-    pub async fn reload(&self) -> anyhow::Result<()> {
+    pub async fn reload(&self) -> anyhow::Result<Reloaded> {
         let origin = self.origin.clone();
         let read = tokio::task::spawn_blocking(move || {
             let config = origin.read()?;
@@ -311,7 +311,8 @@ impl Reloader {
         });
         match read.await? {
             Ok((config, Prepared { rules, allowlist, settings, decode, budget })) => {
-                self.tell_what_stays(&config);
+                let reloaded =
+                    Reloaded { rules: rules.rules.len(), needs_restart: self.needs_restart(&config) };
                 self.control.ask(Command::Reload(Box::new(Reload {
                     rules,
                     allowlist,
@@ -319,18 +320,18 @@ impl Reloader {
                     decode,
                     budget,
                 })));
-                self.reloads.with_label_values(&["swapped"]).inc();
-                Ok(())
+                self.reloads.swapped();
+                Ok(reloaded)
             }
             Err(error) => {
-                self.reloads.with_label_values(&["refused"]).inc();
+                self.reloads.refused();
                 Err(error)
             }
         }
     }
 
-    /// Says which changes take a restart.
-    fn tell_what_stays(&self, new: &Config) {
+    /// The sections in which something has changed that takes a restart.
+    fn needs_restart(&self, new: &Config) -> Vec<&'static str> {
         let old = self.config.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let changed = [
             ("sources", format!("{:?}", old.sources) != format!("{:?}", new.sources)),
@@ -338,16 +339,67 @@ impl Reloader {
             ("stream", format!("{:?}", old.stream) != format!("{:?}", new.stream)),
             ("state_directory", old.state_directory != new.state_directory),
         ];
-        for (section, _) in changed.iter().filter(|(_, changed)| *changed) {
-            tracing::warn!(section, "a change that takes effect at the next start");
-        }
+        changed.into_iter().filter(|(_, has_changed)| *has_changed).map(|(section, _)| section).collect()
     }
 }
 
-fn reload_counter(registry: &Registry) -> Result<IntCounterVec, prometheus::Error> {
-    let options = Opts::new("watchbell_reloads_total", "Times that configuration and rules were read again.");
-    let counter = IntCounterVec::new(options, &["outcome"])?;
-    registry.register(Box::new(counter.clone()))?;
-    ["swapped", "refused"].iter().for_each(|outcome| counter.with_label_values(&[*outcome]).inc_by(0));
-    Ok(counter)
+/// What became of reading everything again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reloaded {
+    /// How many rules are in use now.
+    pub rules: usize,
+    /// Sections of the configuration with changes that are not in force before a restart.
+    pub needs_restart: Vec<&'static str>,
+}
+
+/// What is counted of reading configuration and rules again.
+#[derive(Clone)]
+struct Reloads {
+    outcomes: IntCounterVec,
+    is_successful: IntGauge,
+    succeeded_at: IntGauge,
+}
+
+impl Reloads {
+    /// Registers it; the start counts as the first success, as it does with Prometheus itself.
+    fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
+        let options =
+            Opts::new("watchbell_reloads_total", "Times that configuration and rules were read again.");
+        let reloads = Self {
+            outcomes: IntCounterVec::new(options, &["outcome"])?,
+            is_successful: IntGauge::new(
+                "watchbell_config_last_reload_successful",
+                "Whether configuration and rules could be used when they were read last.",
+            )?,
+            succeeded_at: IntGauge::new(
+                "watchbell_config_last_reload_success_timestamp_seconds",
+                "When configuration and rules were last read and used, in seconds since the epoch.",
+            )?,
+        };
+        registry.register(Box::new(reloads.outcomes.clone()))?;
+        registry.register(Box::new(reloads.is_successful.clone()))?;
+        registry.register(Box::new(reloads.succeeded_at.clone()))?;
+        ["swapped", "refused"].iter().for_each(|outcome| reloads.count(outcome, 0));
+        reloads.note_success();
+        Ok(reloads)
+    }
+
+    fn swapped(&self) {
+        self.count("swapped", 1);
+        self.note_success();
+    }
+
+    fn refused(&self) {
+        self.count("refused", 1);
+        self.is_successful.set(0);
+    }
+
+    fn count(&self, outcome: &str, times: u64) {
+        self.outcomes.with_label_values(&[outcome]).inc_by(times);
+    }
+
+    fn note_success(&self) {
+        self.is_successful.set(1);
+        self.succeeded_at.set(now().as_micros() / 1_000_000);
+    }
 }

@@ -9,7 +9,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::RuleSelection;
-use crate::app::{App, Origin};
+use crate::app::{App, Origin, Reloaded};
 
 /// Watch logs as they are written
 ///
@@ -84,6 +84,9 @@ pub(super) async fn asked_to_stop() -> std::io::Result<()> {
     Ok(())
 }
 
+/// What is said after a SIGHUP that changed something.
+const TAKEN_OVER: &str = "rules, allowlist, decode, clock and memory were read again and are in force";
+
 impl Run {
     /// Runs the command.
     pub fn run(self) -> anyhow::Result<ExitCode> {
@@ -103,7 +106,17 @@ impl Run {
             let reloading = tokio::spawn(async move {
                 while hangup.recv().await.is_some() {
                     match reloader.reload().await {
-                        Ok(()) => tracing::info!("configuration and rules were read again"),
+                        Ok(Reloaded { rules, needs_restart }) if needs_restart.is_empty() => {
+                            tracing::info!(rules, "{TAKEN_OVER}");
+                        }
+                        Ok(Reloaded { rules, needs_restart }) => {
+                            let sections = needs_restart.join(", ");
+                            tracing::warn!(
+                                rules,
+                                needs_restart = sections,
+                                "{TAKEN_OVER}; {sections} stay as they were, and what has changed there takes a restart"
+                            );
+                        }
                         Err(error) => tracing::error!("nothing was changed: {error:#}"),
                     }
                 }

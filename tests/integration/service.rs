@@ -213,12 +213,20 @@ async fn rules_are_swapped_and_counters_go_on_unless_something_is_wrong() {
     let error = service.reloader.reload().await.unwrap_err().to_string();
     assert!(error.contains("wrong.yml:2") && error.contains("contians"), "{error}");
     service.metric_becomes("watchbell_reloads_total{outcome=\"refused\"}", 1.0).await;
+    service.metric_becomes("watchbell_config_last_reload_successful", 0.0).await;
+    let succeeded_at = "watchbell_config_last_reload_success_timestamp_seconds";
+    let started = service.metric(succeeded_at).await.unwrap();
+    assert!(started > 1e9, "the start was a success: {started}");
+    tokio::time::sleep(Duration::from_secs(1)).await;
     let more = RULE
         .replace("three_failures", "two_more")
         .replace("gte: 3", "gte: 5")
         .replace("failed", "also_failed");
     std::fs::write(rules.join("wrong.yml"), more).unwrap();
-    service.reloader.reload().await.unwrap();
+    let reloaded = service.reloader.reload().await.unwrap();
+    assert_eq!((reloaded.rules, reloaded.needs_restart.len()), (4, 0));
+    service.metric_becomes("watchbell_config_last_reload_successful", 1.0).await;
+    assert!(service.metric(succeeded_at).await.unwrap() > started);
     service.metric_becomes("watchbell_rules", 4.0).await;
     service.write(&failures("ann", 1));
     let told = frame(&mut alerts, "alert").await;
@@ -313,6 +321,13 @@ async fn the_program_ends_with_0_when_asked_to_and_goes_on_where_it_was() {
     assert_eq!(second.status.code(), Some(2), "a second one must not use the same state");
     assert!(String::from_utf8_lossy(&second.stderr).contains("in use by another watchbell"));
     process.signal("-HUP");
+    assert!(process.says("are in force").await.contains("INFO"));
+    let more = "sources.other = { type = 'file', paths = ['/nowhere'] }\nstream = { max_subscribers = 5 }\n";
+    std::fs::write(config_of(directory.path()), config(directory.path(), more)).unwrap();
+    process.signal("-HUP");
+    let line = process.says("sources, stream stay as they were").await;
+    assert!(line.contains("WARN") && line.contains("rules, allowlist"), "{line}");
+    std::fs::write(config_of(directory.path()), config(directory.path(), "")).unwrap();
     append(&log, &failures("ann", 2));
     lines_counted(&address, " 7").await;
     process.signal("-TERM");
