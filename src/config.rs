@@ -60,9 +60,10 @@ impl Default for RulesConfig {
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ClockConfig {
-    /// Seconds an event may be ahead of its arrival before it is held to it.
+    /// Seconds an event may be ahead of its arrival before it is held to it; 0 for none.
     pub skew_seconds: u64,
-    /// Seconds an event may be behind its source's clock and still be counted.
+    /// Seconds an event may be behind its source's clock and still be counted; 0 for none: lines must come in
+    /// the order of their times.
     pub lateness_seconds: u64,
 }
 
@@ -218,6 +219,25 @@ mod tests {
         let config = read(&all).unwrap();
         assert_eq!((config.sources.len(), config.allowlist.len()), (3, 1));
         assert!(config.state_directory.is_some() && config.serve.token_file.is_some());
+    }
+
+    #[test]
+    fn a_limit_of_nothing_is_refused_with_its_place_unless_nothing_makes_sense() {
+        for (text, key, expected) in [
+            ("[stream]\nmax_subscribers = 0\n", "max_subscribers", "1 or more, not 0"),
+            ("[stream]\nmax_queued_frames = 0\n", "max_queued_frames", "1 or more, not 0"),
+            ("[stream]\nmax_queued_bytes = -1\n", "max_queued_bytes", "1 or more, not -1"),
+            ("[serve]\nmax_connections = 0\n", "max_connections", "1 or more, not 0"),
+            ("[serve]\nping_seconds = 0\n", "ping_seconds", "more than 0"),
+            ("[serve]\nlimits.reads = { per_second = 0, burst = 1 }\n", "per_second", "nonzero"),
+            ("[serve]\nlimits.reads = { per_second = 1, burst = 0 }\n", "burst", "nonzero"),
+        ] {
+            let error = read(text).unwrap_err();
+            assert!(error.contains("line 2") && error.contains(key) && error.contains(expected), "{error}");
+        }
+        let text = "[stream]\nreserved_alert_frames = 0\n[clock]\nskew_seconds = 0\nlateness_seconds = 0\n";
+        let config = read(text).unwrap();
+        assert_eq!((config.stream.reserved_alert_frames, config.clock.lateness_seconds), (0, 0));
     }
 
     #[test]

@@ -8,6 +8,7 @@ use serde::{Deserialize, Deserializer};
 
 use super::auth::Token;
 use super::limits;
+use crate::stream::at_least_one;
 
 /// How to serve.
 #[derive(Clone, Debug, Deserialize)]
@@ -21,7 +22,8 @@ pub struct Config {
     /// The token, for whoever embeds the service.
     #[serde(skip)]
     pub token: Option<Token>,
-    /// Most connections at a time; further ones are closed at once.
+    /// Most connections at a time, at least 1; further ones are closed at once.
+    #[serde(deserialize_with = "at_least_one")]
     pub max_connections: usize,
     /// Seconds for the head of a request, and that a connection may be idle.
     #[serde(rename = "header_timeout_seconds", deserialize_with = "seconds")]

@@ -137,7 +137,7 @@ impl Bound {
     pub async fn serve(self, state: State, shutdown: impl Future<Output = ()>) -> Result<(), ServeError> {
         let Self { listener, gate, config, .. } = self;
         let shutdown_timeout = config.shutdown_timeout;
-        let slots = Arc::new(Semaphore::new(config.max_connections));
+        let slots = Arc::new(Semaphore::new(config.max_connections.min(Semaphore::MAX_PERMITS)));
         let (stop, stopping) = watch::channel(false);
         let (alive, mut gone) = mpsc::channel::<()>(1);
         let shared = Arc::new(Shared::new(config, gate, state, stopping)?);

@@ -21,7 +21,7 @@ mod queue;
 mod state;
 mod subscription;
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 pub use frame::Frame;
 pub use hub::{Hub, Subscriber};
@@ -109,14 +109,17 @@ impl Change {
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
-    /// Most subscribers at a time; further ones are refused.
+    /// Most subscribers at a time, at least 1; further ones are refused.
+    #[serde(deserialize_with = "at_least_one")]
     pub max_subscribers: usize,
-    /// Most frames that wait for a subscriber.
+    /// Most frames that wait for a subscriber, at least 1.
+    #[serde(deserialize_with = "at_least_one")]
     pub max_queued_frames: usize,
-    /// Most bytes of frames that wait for a subscriber. Frames are shared, so this bounds how far a subscriber may be
-    /// behind more than it bounds memory.
+    /// Most bytes of frames that wait for a subscriber, at least 1; a longer frame is missed by everybody. Frames are
+    /// shared, so this bounds how far a subscriber may be behind more than it bounds memory.
+    #[serde(deserialize_with = "at_least_one")]
     pub max_queued_bytes: usize,
-    /// How many of the queued frames events may never take, so that alerts find room.
+    /// How many of the queued frames events may never take, so that alerts find room; 0 for none.
     pub reserved_alert_frames: usize,
 }
 
@@ -129,6 +132,15 @@ impl Default for Limits {
             reserved_alert_frames: 256,
         }
     }
+}
+
+/// Reads a limit that would forbid everything if it were 0.
+pub(crate) fn at_least_one<'de, D: Deserializer<'de>>(deserializer: D) -> Result<usize, D::Error> {
+    let number = i64::deserialize(deserializer)?;
+    usize::try_from(number)
+        .ok()
+        .filter(|number| *number > 0)
+        .ok_or_else(|| serde::de::Error::custom(format!("expected 1 or more, not {number}")))
 }
 
 /// Why somebody cannot subscribe.
