@@ -27,6 +27,7 @@
 //! | 7 | [`serve`] | HTTP: metrics, health, the stream as a websocket, lines that are pushed |
 //! | 5 | [`replay`] | logs read afterwards, merged by time |
 //! | 5 | [`rule_test`] | the tests that stand beside rules |
+//! | 0 | [`telemetry`] | registering metrics; lines of the service's own log of which there must not be many |
 //! | 0 | [`unpack`] | bytes as they are, or out of gzip |
 //! | 0 | [`generate`] | traffic with staged attacks, for demonstrations, tests and measurements |
 //! | 8 | [`config`] | the configuration file: a list of what each room wants to know |
@@ -72,5 +73,6 @@ pub mod rules;
 pub mod serve;
 pub mod sources;
 pub mod stream;
+pub mod telemetry;
 pub mod unpack;
 pub mod windows;

@@ -261,13 +261,12 @@ impl Decoder {
     fn decode_bare<'a>(&mut self, line: &'a str, event: &mut Event<'a>) -> Result<Decoded, Undecodable> {
         let line = line.trim_end_matches(['\n', '\r', '\0']);
         match (line.as_bytes().first(), &mut self.format) {
-            (None, _) => return Ok(Decoded::Nothing),
             (Some(b'#'), Format::W3c(layout)) => {
                 *layout = w3c::Layout::after(layout, line);
                 return Ok(Decoded::Nothing);
             }
-            (Some(b' ' | b'\t'), _) if line.trim().is_empty() => return Ok(Decoded::Nothing),
-            (Some(_), _) => {}
+            _ if is_empty(line) => return Ok(Decoded::Nothing),
+            _ => {}
         }
         Ok(match &self.format {
             Format::Combined => {
@@ -289,6 +288,20 @@ impl Decoder {
             Format::Alb => alb::read(line, &self.clock)?.fill(&self.settings, event),
             Format::W3c(layout) => layout.read(line, &self.clock)?.fill(&self.settings, event),
         })
+    }
+}
+
+/// Whether there is nothing in a line that could be read: it is no line of a log, and is not counted as one.
+pub fn is_blank(line: &str) -> bool {
+    is_empty(line.strip_prefix('\u{feff}').unwrap_or(line).trim_end_matches(['\n', '\r', '\0']))
+}
+
+#[inline]
+fn is_empty(line: &str) -> bool {
+    match line.as_bytes().first() {
+        None => true,
+        Some(b' ' | b'\t') => line.trim().is_empty(),
+        Some(_) => false,
     }
 }
 

@@ -98,7 +98,11 @@ const TOTALS: [(&str, &str, Read); 14] = [
     ("watchbell_window_subjects_evicted_total", "Subjects let go because window memory was full.", |c| {
         c.table.evicted
     }),
-    ("watchbell_log_lines_total", "Lines read from all sources.", |c| c.read.decoded.lines),
+    (
+        "watchbell_log_lines_total",
+        "Lines read from all sources, without blank ones and the comments of W3C logs.",
+        |c| c.read.decoded.lines,
+    ),
 ];
 
 impl Metrics {
@@ -147,7 +151,11 @@ impl Metrics {
                 "watchbell_alert_latency_seconds",
                 "Time from the arrival of the oldest line of a step to the telling of an alert.",
             )?,
-            lines: counters("watchbell_lines_total", "Lines read.", &["source"])?,
+            lines: counters(
+                "watchbell_lines_total",
+                "Lines read, without blank ones and the comments of W3C logs.",
+                &["source"],
+            )?,
             events: counters("watchbell_events_total", "Lines that became events.", &["source"])?,
             undecodable: counters(
                 "watchbell_undecodable_lines_total",

@@ -20,7 +20,6 @@ pub mod config;
 mod connection;
 pub mod limits;
 mod metrics;
-mod occasional;
 mod problem;
 mod push;
 mod readiness;

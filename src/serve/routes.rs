@@ -16,11 +16,11 @@ use tokio::sync::{Semaphore, watch};
 use super::auth::{Gate, Refusal};
 use super::limits::{Client, Exceeded, Limits};
 use super::metrics::{Endpoint, Metrics};
-use super::occasional::Occasional;
 use super::problem::Problem;
 use super::{Config, Push, Readiness, State, push, socket};
 use crate::sources;
 use crate::stream::Hub;
+use crate::telemetry::Occasional;
 
 /// What all requests share.
 pub struct Shared {

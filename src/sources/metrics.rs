@@ -1,12 +1,15 @@
 //! What sources count. Labels are names of sources, out of the configuration, and reasons, out of an enum.
 
 use std::collections::{BTreeMap, HashSet};
+use std::net::SocketAddr;
 use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
 
 use prometheus::core::Collector;
 use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
 
 use crate::event::Timestamp;
+use crate::telemetry::Occasional;
 
 /// What went wrong in a source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -33,6 +36,8 @@ pub enum Reason {
     TooLong,
     /// A message whose length is not what was said: the connection was closed.
     Framing,
+    /// A connection ended within a message whose length was said: its first part was read.
+    BrokenOff,
     /// A sender that `allow` does not name.
     NotAllowed,
     /// More connections than there may be.
@@ -45,7 +50,7 @@ pub enum Reason {
 
 impl Reason {
     /// One of each.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Open,
         Self::Read,
         Self::List,
@@ -57,6 +62,7 @@ impl Reason {
         Self::TooManyFiles,
         Self::TooLong,
         Self::Framing,
+        Self::BrokenOff,
         Self::NotAllowed,
         Self::TooManyConnections,
         Self::Idle,
@@ -77,6 +83,7 @@ impl Reason {
             Self::TooManyFiles => "too_many_files",
             Self::TooLong => "too_long",
             Self::Framing => "framing",
+            Self::BrokenOff => "broken_off",
             Self::NotAllowed => "not_allowed",
             Self::TooManyConnections => "too_many_connections",
             Self::Idle => "idle",
@@ -113,7 +120,11 @@ impl Metrics {
         };
         let source = &["source"];
         Ok(Self {
-            lines: counter("watchbell_source_lines_total", "Lines taken from a source.", source)?,
+            lines: counter(
+                "watchbell_source_lines_total",
+                "Lines taken from a source, without blank ones.",
+                source,
+            )?,
             bytes: counter("watchbell_source_bytes_total", "Bytes taken from a source.", source)?,
             errors: counter(
                 "watchbell_source_errors_total",
@@ -177,6 +188,7 @@ impl Metrics {
             files: gauge(&self.files),
             paths_without_file: gauge(&self.paths_without_file),
             troubles: Mutex::default(),
+            peer_troubles: Occasional::default(),
         }
     }
 }
@@ -206,6 +218,7 @@ pub(super) struct SourceMetrics {
     pub paths_without_file: IntGauge,
     /// What is wrong and was said already, so that it is said once.
     troubles: Mutex<HashSet<(Reason, String)>>,
+    peer_troubles: Occasional,
 }
 
 /// More troubles at a time are counted and not said.
@@ -233,6 +246,15 @@ impl SourceMetrics {
         let mut troubles = self.troubles.lock().unwrap_or_else(PoisonError::into_inner);
         if troubles.len() < MAX_TROUBLES && troubles.insert((reason, what.to_owned())) {
             tracing::warn!(source = self.name, reason = reason.as_str(), what, "{words}");
+        }
+    }
+
+    /// Counts a fault of somebody who sends, and logs it now and then: there may be many of them, and they may be many.
+    pub fn peer_trouble(&self, reason: Reason, peer: SocketAddr, words: &dyn std::fmt::Display) {
+        self.count(reason);
+        if let Some(left_out) = self.peer_troubles.turn(Instant::now()) {
+            let peer = peer.ip().to_canonical();
+            tracing::warn!(source = self.name, reason = reason.as_str(), %peer, left_out, "{words}");
         }
     }
 

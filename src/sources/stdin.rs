@@ -136,7 +136,7 @@ impl End {
                     return Ok(());
                 };
                 let received = now();
-                let count = memchr::memchr_iter(b'\n', text.as_bytes()).count() as u64;
+                let count = text::lines(&text);
                 self.metrics.read(count, 0, received);
                 let stream = Arc::clone(&self.stream);
                 let lines = Lines { stream, text, format, received, counted: None };

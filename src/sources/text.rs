@@ -1,7 +1,8 @@
 //! Bytes become texts of whole lines that are not too long.
 
-use memchr::{memchr, memrchr};
+use memchr::{memchr, memchr_iter, memrchr};
 
+use crate::decode;
 use crate::intake::MAX_TEXT_BYTES;
 
 /// Makes texts of lines, each ended by a line feed: one, unless bytes that are not UTF-8 make it too long.
@@ -32,6 +33,21 @@ pub(super) fn push_line(text: &mut String, line: &str, full: &mut Vec<String>) -
     text.push_str(kept);
     text.push('\n');
     kept.len() < line.len()
+}
+
+/// How many lines of a text are lines of a log: blank ones are none, to the decoder either.
+pub(super) fn lines(text: &str) -> u64 {
+    let mut blank = 0;
+    let mut start = 0;
+    let mut all = 0;
+    for end in memchr_iter(b'\n', text.as_bytes()) {
+        all += 1;
+        // The first byte of most lines says that there is something in them.
+        let may_be_blank = matches!(text.as_bytes()[start], b'\n' | b'\r' | b'\0' | b' ' | b'\t' | 0xef);
+        blank += u64::from(may_be_blank && decode::is_blank(&text[start..end]));
+        start = end + 1;
+    }
+    all - blank
 }
 
 /// The first bytes of a text, of whole characters.
@@ -76,7 +92,13 @@ pub(super) fn cut(before: Option<u8>, bytes: &[u8], is_full: bool, is_last: bool
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use proptest::prelude::*;
+
     use super::*;
+    use crate::decode::{Decoded, Decoder, Format};
+    use crate::event::{Event, Schema};
 
     #[test]
     fn lines_are_cut_where_they_end() {
@@ -115,6 +137,21 @@ mod tests {
             assert!(texts.iter().all(|text| text.len() <= MAX_TEXT_BYTES && text.ends_with('\n')));
             let found: usize = texts.iter().map(|text| text.matches('\n').count()).sum();
             assert_eq!(found, lines);
+        }
+    }
+
+    proptest! {
+        /// A source and the decoder agree on what a line is.
+        #[test]
+        fn blank_lines_are_counted_by_nobody(text in "([ \t\r\0\u{feff}a\u{a0}#]{0,4}\n){0,20}") {
+            let schema = Arc::new(Schema::new());
+            let mut decoder = Decoder::new(Format::Combined, Arc::clone(&schema), Arc::default());
+            let mut decoded = 0;
+            for line in text.split_terminator('\n') {
+                let mut event = Event::new(&schema);
+                decoded += u64::from(decoder.decode(line, &mut event) != Ok(Decoded::Nothing));
+            }
+            prop_assert_eq!(lines(&text), decoded);
         }
     }
 }

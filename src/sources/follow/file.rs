@@ -125,8 +125,7 @@ impl Followed {
             tail: Fingerprint::of(tail),
         };
         self.read = mark;
-        let count = |(text, _): &(String, Format)| memchr::memchr_iter(b'\n', text.as_bytes()).count() as u64;
-        let lines = texts.iter().map(count).sum();
+        let lines = texts.iter().map(|(text, _)| text::lines(text)).sum();
         let is_cut = cut.is_open && is_full;
         Ok(Step::Read(Piece { texts, lines, bytes: cut.end as u64, mark, is_cut }))
     }

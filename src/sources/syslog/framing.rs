@@ -35,8 +35,10 @@ enum Skip {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Frame {
     Message(Vec<u8>),
-    /// The first part of a message that is longer than [`MAX_MESSAGE_BYTES`], or whose end never came.
+    /// The first part of a message that is longer than [`MAX_MESSAGE_BYTES`].
     Cut(Vec<u8>),
+    /// The first part of a message whose end never came.
+    BrokenOff(Vec<u8>),
     /// The count was lost.
     Malformed,
 }
@@ -68,7 +70,7 @@ impl Framer {
             return None;
         }
         match length(&rest) {
-            Length::Is(_, digits) => Some(Frame::Cut(rest[digits + 1..].to_vec())),
+            Length::Is(_, digits) => Some(Frame::BrokenOff(rest[digits + 1..].to_vec())),
             _ => Some(Frame::Message(trimmed(&rest).to_vec())),
         }
     }
@@ -170,8 +172,8 @@ mod tests {
         Frame::Message(text.as_bytes().to_vec())
     }
 
-    fn cut(text: &str) -> Frame {
-        Frame::Cut(text.as_bytes().to_vec())
+    fn broken_off(text: &str) -> Frame {
+        Frame::BrokenOff(text.as_bytes().to_vec())
     }
 
     #[test]
@@ -185,7 +187,7 @@ mod tests {
             ("4 <1>a\n4 <2>b\n", vec![message("<1>a"), message("<2>b")], None),
             ("<1>a\n4 <2>b<3>c\n", vec![message("<1>a"), message("<2>b"), Frame::Malformed], None),
             ("3 <1>a4 <2>b", vec![message("<1>"), Frame::Malformed], None),
-            ("9 <1>a", vec![], Some(cut("<1>a"))),
+            ("9 <1>a", vec![], Some(broken_off("<1>a"))),
             ("192.0.2.1 - - x\n", vec![message("192.0.2.1 - - x")], None),
             ("20261124 x\n", vec![message("20261124 x")], None),
             ("0 x\n", vec![message("0 x")], None),
@@ -247,7 +249,7 @@ mod tests {
             let mut framer = Framer::default();
             for piece in &pieces {
                 for frame in framer.feed(piece) {
-                    if let Frame::Message(bytes) | Frame::Cut(bytes) = frame {
+                    if let Frame::Message(bytes) | Frame::Cut(bytes) | Frame::BrokenOff(bytes) = frame {
                         prop_assert!(bytes.len() <= MAX_MESSAGE_BYTES);
                     }
                 }

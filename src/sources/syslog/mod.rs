@@ -25,7 +25,8 @@ pub use self::allow::Allowed;
 use self::desk::Desk;
 use super::StartError;
 use super::metrics::{Reason, SourceMetrics};
-use crate::decode::Format;
+use super::text;
+use crate::decode::{self, Format};
 use crate::intake::{Inlet, Lines, now};
 
 /// A listener for syslog.
@@ -81,7 +82,7 @@ impl Shared {
             for message in messages {
                 let text = String::from_utf8_lossy(message);
                 let message = message::read(&text);
-                if message.text.is_empty() {
+                if decode::is_blank(message.text) {
                     continue;
                 }
                 lines += 1;
@@ -110,7 +111,7 @@ impl Shared {
     /// Offers, and drops what there is no room for.
     fn offer(&self, taken: Vec<Lines>) {
         for lines in taken {
-            let count = memchr::memchr_iter(b'\n', lines.text.as_bytes()).count() as u64;
+            let count = text::lines(&lines.text);
             if self.inlet.offer(lines).is_err() {
                 self.metrics.dropped.inc_by(count);
             }

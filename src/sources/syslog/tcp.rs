@@ -38,7 +38,7 @@ pub(super) async fn run(listener: TcpListener, shared: Arc<Shared>, mut stop: wa
                 Ok((stream, peer)) => {
                     shared.metrics.relief(Reason::Receive, "");
                     if let Some(place) = admit(peer, &shared, &room) {
-                        connections.spawn(serve(stream, Arc::clone(&shared), place, stop.clone()));
+                        connections.spawn(serve(stream, peer, Arc::clone(&shared), place, stop.clone()));
                     }
                 }
                 Err(error) => {
@@ -68,8 +68,7 @@ pub(super) async fn run(listener: TcpListener, shared: Arc<Shared>, mut stop: wa
 /// Gives a place to those who may send, while there is one.
 fn admit(peer: SocketAddr, shared: &Shared, room: &Arc<Semaphore>) -> Option<OwnedSemaphorePermit> {
     if !shared.allowed.has(peer.ip()) {
-        let words = format!("{}: not in one of the networks that may send", peer.ip());
-        shared.metrics.trouble(Reason::NotAllowed, "", &words);
+        shared.metrics.peer_trouble(Reason::NotAllowed, peer, &"not in one of the networks that may send");
         return None;
     }
     let place = Arc::clone(room).try_acquire_owned().ok();
@@ -84,6 +83,7 @@ fn admit(peer: SocketAddr, shared: &Shared, room: &Arc<Semaphore>) -> Option<Own
 
 async fn serve(
     mut stream: TcpStream,
+    peer: SocketAddr,
     shared: Arc<Shared>,
     place: OwnedSemaphorePermit,
     mut stop: watch::Receiver<bool>,
@@ -106,33 +106,37 @@ async fn serve(
         };
         let frames = framer.feed(&buffer[..length]);
         let is_lost = frames.last() == Some(&Frame::Malformed);
-        let taken = shared.sort(messages(&frames, &shared), length, false);
+        let taken = shared.sort(messages(&frames, &shared, peer), length, false);
         if shared.push(taken).await.is_err() {
             break;
         }
         if is_lost {
-            shared.metrics.trouble(Reason::Framing, "", &"a message is not as long as it was said to be");
             break;
         }
     }
     let rest: Vec<Frame> = framer.finish().into_iter().collect();
-    let taken = shared.sort(messages(&rest, &shared), 0, false);
+    let taken = shared.sort(messages(&rest, &shared, peer), 0, false);
     let _ = shared.push(taken).await;
     shared.metrics.connections.dec();
     drop(place);
 }
 
-fn messages<'a>(frames: &'a [Frame], shared: &'a Shared) -> impl Iterator<Item = &'a [u8]> {
-    frames.iter().filter_map(|frame| match frame {
+fn messages<'a>(frames: &'a [Frame], shared: &'a Shared, peer: SocketAddr) -> impl Iterator<Item = &'a [u8]> {
+    frames.iter().filter_map(move |frame| match frame {
         Frame::Message(bytes) => Some(bytes.as_slice()),
         Frame::Cut(bytes) => {
-            shared.metrics.trouble(
-                Reason::TooLong,
-                "",
-                &"a message is longer than 64 KiB, or was broken off",
-            );
+            shared.metrics.peer_trouble(Reason::TooLong, peer, &"a message is longer than 64 KiB");
             Some(bytes.as_slice())
         }
-        Frame::Malformed => None,
+        Frame::BrokenOff(bytes) => {
+            let words = "a connection ended within a message; what there is of it was read";
+            shared.metrics.peer_trouble(Reason::BrokenOff, peer, &words);
+            Some(bytes.as_slice())
+        }
+        Frame::Malformed => {
+            let words = "a message is not as long as it was said to be: the connection is closed";
+            shared.metrics.peer_trouble(Reason::Framing, peer, &words);
+            None
+        }
     })
 }

@@ -102,7 +102,7 @@ impl Batch {
                 Ok((_, peer)) if !shared.allowed.has(peer.ip()) => {
                     self.bytes.truncate(start);
                     let words = "not in one of the networks that may send";
-                    shared.metrics.trouble(Reason::NotAllowed, "", &format!("{}: {words}", peer.ip()));
+                    shared.metrics.peer_trouble(Reason::NotAllowed, peer, &words);
                 }
                 Ok(_) => self.ends.push(self.bytes.len()),
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {

@@ -193,3 +193,24 @@ async fn a_stop_pushes_what_waits() {
     assert_eq!(engine.lines(), [line(0)]);
     drop(stream);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn junk_is_counted_by_what_is_wrong_with_it_and_blank_lines_are_none() {
+    let engine = Engine::new();
+    let source = engine.start(TCP, None).await.unwrap();
+    for junk in ["\n \n\t\r\n<13>Nov 24 10:00:00 web1 app:  \n\0\n\u{feff}\n", "100 <13>half", "4 <1>a5x"] {
+        let mut stream = TcpStream::connect(source.address()).unwrap();
+        stream.write_all(junk.as_bytes()).unwrap();
+        drop(stream);
+    }
+    let mut stream = TcpStream::connect(source.address()).unwrap();
+    write!(stream, "{}", format_args!("<13>{}\n", "x".repeat(70_000))).unwrap();
+    engine.wait_for_metric("errors_total", Some("too_long"), 1.0).await;
+    engine.wait_for_metric("errors_total", Some("broken_off"), 1.0).await;
+    engine.wait_for_metric("errors_total", Some("framing"), 1.0).await;
+    until(|| engine.metric("connections", None) == 1.0, || "they are not closed".to_owned()).await;
+    source.stop().await;
+    assert_eq!(engine.metric("lines_total", None), 3.0, "what is half is read");
+    assert_eq!(engine.count(), 3, "and what is blank is not passed on");
+    assert_eq!(engine.metric("errors_total", Some("broken_off")), 1.0);
+}
