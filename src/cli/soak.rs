@@ -359,9 +359,9 @@ impl Report {
         let mut marks = marks.lock().unwrap_or_else(PoisonError::into_inner);
         let mut times = std::mem::take(&mut marks.milliseconds);
         marks.all_milliseconds.extend_from_slice(&times);
-        let [p50, p99, max] = quantiles(&mut times);
+        let [p50, p99, max] = quantiles(&mut times).map(milliseconds);
         say(format_args!(
-            "{:>6} s  {:>10}  {:>10}  {lag_seconds:>6.2}  {:>10.0}  {p50:>27.1}  {p99:>5.1}  {max:>5.1}",
+            "{:>6} s  {:>10}  {:>10}  {lag_seconds:>6.2}  {:>10.0}  {p50:>27}  {p99:>5}  {max:>5}",
             now.saturating_duration_since(self.began).as_secs(),
             grouped(rate as u64),
             grouped(lag),
@@ -385,10 +385,10 @@ impl Report {
         let mut marks = marks.lock().unwrap_or_else(PoisonError::into_inner);
         let times = std::mem::take(&mut marks.milliseconds);
         marks.all_milliseconds.extend(times);
-        let [p50, p99, max] = quantiles(&mut marks.all_milliseconds);
+        let [p50, p99, max] = quantiles(&mut marks.all_milliseconds).map(milliseconds);
         let seconds = self.last.saturating_duration_since(self.began).as_secs_f64().max(1e-9);
         say(format_args!(
-            "{} lines in {seconds:.0} s ({} a second); to a websocket p50 {p50:.1} ms, p99 {p99:.1} ms, at most {max:.1} ms",
+            "{} lines in {seconds:.0} s ({} a second); to a websocket p50 {p50} ms, p99 {p99} ms, at most {max} ms",
             grouped(self.last_written),
             grouped((self.last_written as f64 / seconds) as u64)
         ));
@@ -421,12 +421,17 @@ impl Report {
     }
 }
 
-/// The middle, the 99th percentile and the highest, which sorts them.
-fn quantiles(times: &mut [f64]) -> [f64; 3] {
+/// Milliseconds for people; a dash where nothing was measured, as in the first seconds.
+fn milliseconds(time: Option<f64>) -> String {
+    time.map_or_else(|| "-".to_owned(), |time| format!("{time:.1}"))
+}
+
+/// The middle, the 99th percentile and the highest, which sorts them; nothing of nothing.
+fn quantiles(times: &mut [f64]) -> [Option<f64>; 3] {
     times.sort_by(f64::total_cmp);
     let at = |share: f64| {
         let place = (times.len() as f64 * share) as usize;
-        times.get(place.min(times.len().saturating_sub(1))).copied().unwrap_or(f64::NAN)
+        times.get(place.min(times.len().saturating_sub(1))).copied()
     };
     [at(0.5), at(0.99), at(1.0)]
 }

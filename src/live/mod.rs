@@ -26,7 +26,7 @@ use crate::engine::{Engine, Settings, Transition};
 use crate::event::Timestamp;
 use crate::intake::{self, Lines, Outlet};
 use crate::rules::RuleSet;
-use crate::stream::{Change, Hub};
+use crate::stream::{Change, Hub, KnownRules};
 
 /// Most bytes of a step: a few milliseconds of work.
 const MAX_STEP_BYTES: usize = 1 << 20;
@@ -125,7 +125,7 @@ impl Live {
         let Parts { engine, decode, lateness, budget, outlet, hub, metrics } = parts;
         let (sender, commands) = mpsc::unbounded_channel();
         let control = Control { commands: sender, wake: outlet.wake() };
-        hub.set_schema(Arc::clone(&engine.shared().schema));
+        tell_rules(&hub, &engine);
         let mut live = Self {
             engine,
             decode,
@@ -185,7 +185,7 @@ impl Live {
                 self.lateness = settings.tolerance.lateness;
                 self.budget = budget;
                 self.decode = decode;
-                self.hub.set_schema(Arc::clone(&self.engine.shared().schema));
+                tell_rules(&self.hub, &self.engine);
                 self.metrics.follow_rules(&self.engine);
                 self.tell(transitions, now);
             }
@@ -285,6 +285,14 @@ impl Live {
             "alerts_open": self.metrics.open_alerts(),
         }));
     }
+}
+
+/// Tells subscribers which rules and fields there are.
+fn tell_rules(hub: &Hub, engine: &Engine) {
+    let shared = engine.shared();
+    let names = shared.rules.iter().map(|rule| (rule.name.name.clone(), rule.name.id.clone()));
+    hub.set_rules(KnownRules::new(names));
+    hub.set_schema(Arc::clone(&shared.schema));
 }
 
 fn seconds_between(from: Timestamp, to: Timestamp) -> f64 {

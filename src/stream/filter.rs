@@ -113,16 +113,19 @@ pub fn check_field(place: &str, name: &str, schema: &Schema) -> Result<(), Strin
     if schema.find(name).is_some() {
         return Ok(());
     }
+    let (start, nearest) = nearest(name, (0..schema.len()).map(|number| schema.name(FieldId(number as u16))));
+    Err(format!("{place}.{start}: expected a field that is known, such as {}", nearest.join(", ")))
+}
+
+/// As much of an unknown name as is worth repeating, and the known ones that are nearest to it.
+pub(super) fn nearest<'k>(name: &str, known: impl Iterator<Item = &'k str>) -> (String, Vec<&'k str>) {
     // A longer name than any there is has no near ones, and takes time to compare.
     let start: String = name.chars().take(64).collect();
     let lower = start.to_lowercase();
-    let mut names: Vec<(usize, &str)> = (0..schema.len())
-        .map(|number| schema.name(FieldId(number as u16)))
-        .map(|known| (strsim::osa_distance(&lower, &known.to_lowercase()), known))
-        .collect();
+    let mut names: Vec<(usize, &str)> =
+        known.map(|known| (strsim::osa_distance(&lower, &known.to_lowercase()), known)).collect();
     names.sort_unstable();
-    let nearest: Vec<&str> = names.iter().take(NEAREST).map(|(_, name)| *name).collect();
-    Err(format!("{place}.{start}: expected a field that is known, such as {}", nearest.join(", ")))
+    (start, names.iter().take(NEAREST).map(|(_, name)| *name).collect())
 }
 
 fn refuse_windash(selection: &Value) -> Result<(), String> {

@@ -12,7 +12,7 @@ use super::filter::Filters;
 use super::metrics::Metrics;
 use super::queue::Queue;
 use super::state::{Slot, State};
-use super::{Change, Frame, Limits, SubscribeError, Subscription, Topic};
+use super::{Change, Frame, KnownRules, Limits, SubscribeError, Subscription, Topic};
 use crate::alert::Alert;
 use crate::event::{Event, Schema};
 
@@ -67,6 +67,12 @@ impl Hub {
                 }
             }
         }
+    }
+
+    /// The rules there are: at start and when they are reloaded. New subscriptions may name no others; those that are in
+    /// force go on, and get what a rule of that name says when there is one again.
+    pub fn set_rules(&self, rules: KnownRules) {
+        self.state().rules = Arc::new(rules);
     }
 
     /// Tells what became of an alert. Waits for nobody.
@@ -176,6 +182,9 @@ impl Hub {
     }
 
     fn change(&self, number: usize, subscription: Subscription) -> Result<(), SubscribeError> {
+        // Many names and many rules take a while, for which nobody else shall wait.
+        let rules = Arc::clone(&self.state().rules);
+        subscription.check_rules(&rules).map_err(SubscribeError::Invalid)?;
         let mut state = self.state();
         if !state.ask(number, subscription)? {
             self.filters_changed();

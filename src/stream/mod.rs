@@ -16,6 +16,7 @@
 pub mod filter;
 mod frame;
 mod hub;
+mod known_rules;
 mod metrics;
 mod queue;
 mod state;
@@ -25,6 +26,7 @@ use serde::{Deserialize, Deserializer};
 
 pub use frame::Frame;
 pub use hub::{Hub, Subscriber};
+pub use known_rules::KnownRules;
 pub use subscription::{AlertFilter, Subscription};
 
 /// What can be subscribed to.

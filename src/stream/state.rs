@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::filter::{Cost, Filters, Selection};
 use super::queue::Queue;
-use super::{Frame, SubscribeError, Subscription, Topic};
+use super::{Frame, KnownRules, SubscribeError, Subscription, Topic};
 use crate::event::Schema;
 
 /// Most tests of all filters over events together, and most regular expressions among them: what the engine's thread
@@ -16,6 +16,8 @@ const MAX_COST: Cost = Cost { tests: 20_000, regexes: 256 };
 pub struct State {
     /// The fields there are.
     pub schema: Arc<Schema>,
+    /// The rules there are.
+    pub rules: Arc<KnownRules>,
     /// The number of the last alert.
     pub alerts: u64,
     /// The number of the last event that somebody wanted.
@@ -55,6 +57,7 @@ impl State {
         Self {
             filters: Box::new(Filters::compile(Arc::clone(&schema), &[])),
             schema,
+            rules: Arc::default(),
             alerts: 0,
             events: 0,
             slots: Vec::new(),

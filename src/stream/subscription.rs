@@ -5,11 +5,11 @@ use std::sync::Arc;
 use serde_json::{Map, Value};
 
 use super::filter::{Selection, check_field};
+use super::known_rules::{KnownRules, WantedRule};
 use super::{SubscribeError, Topic, Topics};
 use crate::alert::Alert;
 use crate::event::Schema;
 use crate::rules::Severity;
-use crate::rules::pattern::Pattern;
 
 /// Most names of rules, and most fields of a subject, in one filter.
 const MAX_ENTRIES: usize = 64;
@@ -33,7 +33,7 @@ pub struct Subscription {
 #[derive(Clone, Debug, Default)]
 pub struct AlertFilter {
     /// Names or ids of rules, of which one must be the alert's; any when empty.
-    rules: Vec<Pattern>,
+    rules: Vec<WantedRule>,
     /// The least severity.
     severity: Option<Severity>,
     tenant: Option<String>,
@@ -96,6 +96,11 @@ impl Subscription {
         self.events.as_ref().map_or(Ok(()), |selection| selection.check_fields(schema))
     }
 
+    /// Whether there is a rule for each that is named. Rules come and go: what is in force is not asked again.
+    pub(super) fn check_rules(&self, rules: &KnownRules) -> Result<(), String> {
+        rules.check(&self.alerts.rules)
+    }
+
     /// Whether it asks for this alert.
     pub(super) fn wants_alert(&self, alert: &Alert, schema: &Schema) -> bool {
         self.topics.contains(Topic::Alerts)
@@ -114,10 +119,9 @@ impl AlertFilter {
         self.severity.is_none_or(|least| alert.severity >= least)
             && self.tenant.as_deref().is_none_or(|wanted| wanted == alert.tenant)
             && (self.rules.is_empty()
-                || self
-                    .rules
-                    .iter()
-                    .any(|pattern| pattern.matches(&alert.rule.name) || pattern.matches(&alert.rule.id)))
+                || self.rules.iter().any(|WantedRule { pattern, .. }| {
+                    pattern.matches(&alert.rule.name) || pattern.matches(&alert.rule.id)
+                }))
             && self.subject.iter().all(|(name, value)| {
                 // A rule may call a field by another name than the subscriber does.
                 let is_same = |other: &str| other == name || schema.find(other) == schema.find(name);
@@ -176,7 +180,7 @@ fn alert_filter(filter: &Value) -> Result<AlertFilter, String> {
             "alerts: expected at most {MAX_ENTRIES} rules and as many fields of the subject"
         ));
     }
-    let rules = rules.iter().map(|rule| Pattern::parse(rule)).collect();
+    let rules = rules.into_iter().map(WantedRule::new).collect();
     Ok(AlertFilter { rules, severity: severity.transpose()?, tenant, subject })
 }
 

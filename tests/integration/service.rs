@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::sync::oneshot;
 use tokio_tungstenite::tungstenite::Message;
 use watchbell::app::{App, Origin};
@@ -81,7 +81,7 @@ impl Service {
         let url = format!("ws://{}/v1/stream", self.url);
         let (mut socket, _) = tokio_tungstenite::connect_async(url).await.unwrap();
         socket.send(Message::text(r#"{"subscribe":["alerts"]}"#)).await.unwrap();
-        assert_eq!(frame(&mut socket, "subscribed").await["topics"], serde_json::json!(["alerts"]));
+        assert_eq!(frame(&mut socket, "subscribed").await["topics"], json!(["alerts"]));
         socket
     }
 
@@ -161,7 +161,7 @@ async fn lines_of_a_followed_file_become_an_alert_on_the_stream() {
         (told["seq"].as_u64(), told["alert"]["rule"]["name"].as_str()),
         (Some(1), Some("three_failures"))
     );
-    assert_eq!(told["alert"]["subject"], serde_json::json!({"user.name": "ann"}));
+    assert_eq!(told["alert"]["subject"], json!({"user.name": "ann"}));
     service.metric_becomes("watchbell_events_total{source=\"app\"}", 3.0).await;
     for (name, value) in [
         ("watchbell_undecodable_lines_total{reason=\"not_json\",source=\"app\"}", 1.0),
@@ -234,6 +234,31 @@ async fn rules_are_swapped_and_counters_go_on_unless_something_is_wrong() {
     std::fs::write(config_of(service.directory.path()), "[memory]\nmax = 1\n").unwrap();
     let error = service.reloader.reload().await.unwrap_err().to_string();
     assert!(error.contains("watchbell.toml") && error.contains("max"), "{error}");
+    service.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_subscription_to_a_rule_that_is_not_loaded_is_refused_and_one_that_exists_goes_on() {
+    let service = Service::start().await;
+    let mut alerts = service.alerts().await;
+    let ask =
+        |rule: &str| Message::text(json!({"subscribe": ["alerts"], "alerts": {"rule": rule}}).to_string());
+    for rule in ["three_failure", "no*such"] {
+        alerts.send(ask(rule)).await.unwrap();
+        let error = frame(&mut alerts, "error").await["error"].as_str().unwrap().to_owned();
+        assert!(error.contains("three_failures") && error.contains(&format!("not '{rule}'")), "{error}");
+    }
+    for rule in ["three_failures", "three_*"] {
+        alerts.send(ask(rule)).await.unwrap();
+        frame(&mut alerts, "subscribed").await;
+    }
+    let path = service.directory.path().join("rules/three.yml");
+    std::fs::write(&path, RULE.replace("three_failures", "other")).unwrap();
+    service.reloader.reload().await.unwrap();
+    std::fs::write(&path, RULE).unwrap();
+    service.reloader.reload().await.unwrap();
+    service.write(&failures("ann", 3));
+    assert_eq!(frame(&mut alerts, "alert").await["alert"]["rule"]["name"], "three_failures");
     service.stop().await;
 }
 
@@ -456,4 +481,5 @@ fn the_demo_rings_within_ten_seconds_and_the_service_keeps_up() {
         .unwrap();
     let shown = String::from_utf8_lossy(&output.stdout);
     assert_eq!(output.status.code(), Some(0), "{shown}");
+    assert!(!shown.contains("NaN"), "nothing is measured in the first row: {shown}");
 }
