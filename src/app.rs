@@ -300,26 +300,22 @@ impl Reloader {
     /// was there goes on, and the error says what is wrong.
     pub async fn reload(&self) -> anyhow::Result<Reloaded> {
         let origin = self.origin.clone();
+        let compiler = self.control.compiler().clone();
+        // Compiled here too, while the engine goes on.
         let read = tokio::task::spawn_blocking(move || {
             let config = origin.read()?;
-            let prepared = prepare(&config)?;
-            if !prepared.rules.errors.is_empty() {
-                let faults: Vec<String> = prepared.rules.errors.iter().map(ToString::to_string).collect();
+            let Prepared { rules, allowlist, settings, decode, budget } = prepare(&config)?;
+            if !rules.errors.is_empty() {
+                let faults: Vec<String> = rules.errors.iter().map(ToString::to_string).collect();
                 bail!("faults in rules: {}", faults.join("; "));
             }
-            Ok((config, prepared))
+            let compiled = compiler.compile(&rules, allowlist, &settings);
+            Ok((config, rules.rules.len(), Reload { compiled, decode, budget }))
         });
         match read.await? {
-            Ok((config, Prepared { rules, allowlist, settings, decode, budget })) => {
-                let reloaded =
-                    Reloaded { rules: rules.rules.len(), needs_restart: self.needs_restart(&config) };
-                self.control.ask(Command::Reload(Box::new(Reload {
-                    rules,
-                    allowlist,
-                    settings,
-                    decode,
-                    budget,
-                })));
+            Ok((config, rules, reload)) => {
+                let reloaded = Reloaded { rules, needs_restart: self.needs_restart(&config) };
+                self.control.ask(Command::Reload(Box::new(reload)));
                 self.reloads.swapped();
                 Ok(reloaded)
             }

@@ -371,13 +371,12 @@ impl Report {
         self.seen.push((lag_seconds, memory));
     }
 
-    /// Lines that the service has counted.
+    /// Lines that the service has counted, from the counter that every step of the engine brings up to date.
     fn counted(&self) -> u64 {
         let families = self.registry.gather();
-        let lines = families.iter().find(|family| family.name() == "watchbell_log_lines_total");
-        lines
-            .and_then(|family| family.get_metric().first())
-            .map_or(0, |metric| metric.get_counter().get_value() as u64)
+        let lines = families.iter().find(|family| family.name() == "watchbell_lines_total");
+        let sources = lines.iter().flat_map(|family| family.get_metric());
+        sources.map(|metric| metric.get_counter().get_value() as u64).sum()
     }
 
     /// Says whether the service kept up.

@@ -9,26 +9,65 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::work::Reader;
 use super::{Engine, Settings, Shared, Transition};
 use crate::allowlist::Allowlist;
+use crate::clock::Tolerance;
 use crate::decode;
 use crate::event::Timestamp;
-use crate::matching::observation::Fingerprint;
+use crate::matching::observation::{Fingerprint, Secret};
 use crate::rules::RuleSet;
 use crate::windows::table::PARTITIONS;
 
+/// Compiles rules for an engine, on any thread: it takes tens of milliseconds, in which the engine can go on.
+#[derive(Clone, Debug)]
+pub struct Compiler {
+    secret: Secret,
+    workers: usize,
+}
+
+/// Rules, allowlist and settings that an engine can take at once.
+pub struct Compiled {
+    shared: Shared,
+    readers: Vec<Mutex<Reader>>,
+    tolerance: Tolerance,
+    max_window_bytes: u64,
+}
+
+impl Compiler {
+    /// Compiles. The number of threads and the secret are those of the engine, whatever the settings say.
+    pub fn compile(&self, rules: &RuleSet, allowlist: Allowlist, settings: &Settings) -> Compiled {
+        let settings = Settings { secret: self.secret, ..settings.clone() };
+        let shared = Shared::new(rules, allowlist, &settings);
+        Compiled {
+            readers: (0..self.workers).map(|_| Mutex::new(Reader::new(&shared))).collect(),
+            shared,
+            tolerance: settings.tolerance,
+            max_window_bytes: settings.max_window_bytes,
+        }
+    }
+}
+
+impl Compiled {
+    /// What is allowed to clocks.
+    pub const fn tolerance(&self) -> Tolerance {
+        self.tolerance
+    }
+}
+
 impl Engine {
-    /// Takes other rules, allowlist and settings; the number of threads and the secret stay. What has been read is counted
-    /// by the old rules first. `now` is when alerts end whose rules are gone.
+    /// What compiles rules for this engine.
+    pub fn compiler(&self) -> Compiler {
+        Compiler { secret: self.secret, workers: self.readers.len() }
+    }
+
+    /// Takes other rules, allowlist and settings, compiled by [`Self::compiler`]. What has been read is counted by the old
+    /// rules first. `now` is when alerts end whose rules are gone.
     pub fn reload(
         &mut self,
-        rules: &RuleSet,
-        allowlist: Allowlist,
-        settings: &Settings,
+        compiled: Compiled,
         decode: &Arc<decode::Settings>,
         now: Timestamp,
     ) -> Vec<Transition> {
         let mut transitions = self.count(None);
-        let settings = Settings { secret: self.secret, ..settings.clone() };
-        let new = Shared::new(rules, allowlist, &settings);
+        let Compiled { shared: new, readers, tolerance, max_window_bytes } = compiled;
         let by_fingerprint: HashMap<Fingerprint, u16> =
             new.plan.windows.iter().zip(0..).map(|(window, number)| (window.fingerprint, number)).collect();
         let old_windows = &self.shared.plan.windows;
@@ -55,10 +94,10 @@ impl Engine {
         };
         self.counts.matches = by_name(&self.counts.matches);
         self.counts.refused_alerts = by_name(&self.counts.refused_alerts);
-        self.table.set_max_bytes(settings.max_window_bytes);
-        self.tolerance = settings.tolerance;
+        self.table.set_max_bytes(max_window_bytes);
+        self.tolerance = tolerance;
         self.sources.iter_mut().for_each(|source| source.decode = Arc::clone(decode));
-        self.readers = self.readers.iter().map(|_| Mutex::new(Reader::new(&new))).collect();
+        self.readers = readers;
         // Pieces of work are as long as there were rules.
         self.spare.clear();
         self.shared = new;

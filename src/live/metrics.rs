@@ -211,7 +211,7 @@ impl Metrics {
             .collect();
     }
 
-    /// Takes over what the engine has counted.
+    /// Takes over what the engine has counted; to be called once a second, and before rules change.
     pub fn follow(&mut self, counts: &Counts) {
         for (counter, read) in &self.totals {
             counter.inc_by(read(counts).saturating_sub(counter.get()));

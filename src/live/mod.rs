@@ -3,6 +3,9 @@
 //! It works in steps: whatever is queued, up to a mebibyte, is read, shown to those who listen to events,
 //! counted, and what became of alerts is told. Under little load a step is a line and comes at once; under much it is
 //! many lines, which cost less each. It never waits for anyone but the sources.
+//!
+//! Lines by source, alerts and latency are counted in each step; what else the engine has in its books is looked at once
+//! a second, with the statistics.
 
 mod memory;
 mod metrics;
@@ -19,13 +22,12 @@ pub use self::memory::{Budget, resident_bytes};
 pub use self::metrics::Metrics;
 use self::streams::Streams;
 use crate::alert::Alert;
-use crate::allowlist::Allowlist;
 use crate::decode::{self, Tally};
+use crate::engine::reload::{Compiled, Compiler};
 use crate::engine::work::Chunk;
-use crate::engine::{Engine, Settings, Transition};
+use crate::engine::{Counts, Engine, Transition};
 use crate::event::Timestamp;
 use crate::intake::{self, Lines, Outlet};
-use crate::rules::RuleSet;
 use crate::stream::{Change, Hub, KnownRules};
 
 /// Most bytes of a step: a few milliseconds of work.
@@ -54,12 +56,8 @@ pub enum Command {
 
 /// Other rules and settings.
 pub struct Reload {
-    /// The rules.
-    pub rules: RuleSet,
-    /// What is known to be fine.
-    pub allowlist: Allowlist,
-    /// For windows and clocks.
-    pub settings: Settings,
+    /// Rules, allowlist, and what windows and clocks may do; by [`Control::compiler`].
+    pub compiled: Compiled,
     /// How lines are decoded.
     pub decode: Arc<decode::Settings>,
     /// How much memory may be taken.
@@ -87,11 +85,17 @@ pub struct Parts {
 /// The way to a running engine.
 #[derive(Clone)]
 pub struct Control {
+    compiler: Compiler,
     commands: mpsc::UnboundedSender<Command>,
     wake: Arc<Notify>,
 }
 
 impl Control {
+    /// What compiles rules for this engine, while it goes on with the old ones.
+    pub const fn compiler(&self) -> &Compiler {
+        &self.compiler
+    }
+
     /// Asks for something. Nothing happens when the engine has ended.
     pub fn ask(&self, command: Command) {
         let _ = self.commands.send(command);
@@ -124,7 +128,7 @@ impl Live {
     ) -> std::io::Result<(Control, std::thread::JoinHandle<()>)> {
         let Parts { engine, decode, lateness, budget, outlet, hub, metrics } = parts;
         let (sender, commands) = mpsc::unbounded_channel();
-        let control = Control { commands: sender, wake: outlet.wake() };
+        let control = Control { compiler: engine.compiler(), commands: sender, wake: outlet.wake() };
         tell_rules(&hub, &engine);
         let mut live = Self {
             engine,
@@ -179,10 +183,12 @@ impl Live {
         match command {
             Command::Stop => self.outlet.close(),
             Command::Reload(reload) => {
-                let Reload { rules, allowlist, settings, decode, budget } = *reload;
+                let Reload { compiled, decode, budget } = *reload;
                 let now = intake::now();
-                let transitions = self.engine.reload(&rules, allowlist, &settings, &decode, now);
-                self.lateness = settings.tolerance.lateness;
+                // The counts of the old rules have their last word before they are numbered anew.
+                self.metrics.follow(&self.engine.counts());
+                self.lateness = compiled.tolerance().lateness;
+                let transitions = self.engine.reload(compiled, &decode, now);
                 self.budget = budget;
                 self.decode = decode;
                 tell_rules(&self.hub, &self.engine);
@@ -218,7 +224,6 @@ impl Live {
                 let _: Result<(), Tally> = counted.send(tally);
             }
         }
-        self.metrics.follow(&self.engine.counts());
         self.metrics.step_seconds.observe(began.elapsed().as_secs_f64());
     }
 
@@ -238,8 +243,8 @@ impl Live {
     }
 
     /// Says how many lines could not be read since it was last said.
-    fn complain(&mut self) {
-        let all: u64 = self.engine.counts().read.decoded.undecodable.iter().sum();
+    fn complain(&mut self, counts: &Counts) {
+        let all: u64 = counts.read.decoded.undecodable.iter().sum();
         let new = all - std::mem::replace(&mut self.undecodable_told, all);
         let Some(example) = self.engine.undecodable().last().filter(|_| new > 0) else { return };
         tracing::warn!(
@@ -261,12 +266,13 @@ impl Live {
                 self.hub.publish_alert(Change::Updated, &alert);
             }
         }
-        if self.ticks.is_multiple_of(TICKS_PER_COMPLAINT) {
-            self.complain();
-        }
         self.streams.forget_ended();
+        // All of the books are copied here and nowhere else: metrics that come from them are a second old at most.
         let counts = self.engine.counts();
         self.metrics.follow(&counts);
+        if self.ticks.is_multiple_of(TICKS_PER_COMPLAINT) {
+            self.complain(&counts);
+        }
         if let Some(resident) = resident_bytes() {
             self.engine.set_max_window_bytes(self.budget.after(resident, counts.table.bytes));
         }

@@ -475,7 +475,8 @@ fn other_rules_leave_the_counters_of_unchanged_ones_alone() {
     };
     assert_eq!(say(&mut engine, line(0, "ann", "failure")), [("gone".to_owned(), 0)]);
     let now = Timestamp::from_seconds(START + 5);
-    let ended = engine.reload(&new, Allowlist::default(), &settings, &decode, now);
+    let compiler = engine.compiler();
+    let ended = engine.reload(compiler.compile(&new, Allowlist::default(), &settings), &decode, now);
     let [Transition::Resolved(alert)] = ended.as_slice() else { panic!("{ended:?}") };
     assert_eq!((alert.rule.name.as_str(), alert.resolved_at), ("gone", Some(now)));
     assert_eq!(
@@ -485,7 +486,10 @@ fn other_rules_leave_the_counters_of_unchanged_ones_alone() {
     );
     assert_eq!(say(&mut engine, line(20, "ann", "success")), [("more".to_owned(), 20)]);
     let changed = rules(&two.replace("gte: 2", "gte: 3"));
-    assert_eq!(engine.reload(&changed, Allowlist::default(), &settings, &decode, now).len(), 2);
+    assert_eq!(
+        engine.reload(compiler.compile(&changed, Allowlist::default(), &settings), &decode, now).len(),
+        2
+    );
     assert_eq!(
         say(&mut engine, line(30, "ann", "failure")),
         [],

@@ -231,6 +231,9 @@ async fn rules_are_swapped_and_counters_go_on_unless_something_is_wrong() {
     service.write(&failures("ann", 1));
     let told = frame(&mut alerts, "alert").await;
     assert_eq!(told["alert"]["rule"]["name"], "three_failures", "two failures before, one after");
+    // What was counted since the last look at the books is not lost when they are numbered anew.
+    service.reloader.reload().await.unwrap();
+    service.metric_becomes("watchbell_rule_matches_total{rule=\"failed\"}", 3.0).await;
     std::fs::write(config_of(service.directory.path()), "[memory]\nmax = 1\n").unwrap();
     let error = service.reloader.reload().await.unwrap_err().to_string();
     assert!(error.contains("watchbell.toml") && error.contains("max"), "{error}");
