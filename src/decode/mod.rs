@@ -119,6 +119,15 @@ impl Format {
         detect::detect(sample)
     }
 
+    /// Lines that have to stand before others for those to be read in this format by one that knows only its name:
+    /// the header of a W3C log, nothing for others.
+    pub fn header(&self) -> String {
+        match self {
+            Self::W3c(layout) => layout.header(),
+            _ => String::new(),
+        }
+    }
+
     /// The format of what follows `chunk`: a W3C header inside it changes the columns.
     pub fn after(&self, chunk: &str) -> Self {
         match self {

@@ -12,6 +12,8 @@ use super::time::Clock;
 /// The columns of a log, and the date of its header for lines that have only a time.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Layout {
+    /// As the header has them, so that the header can be written again.
+    names: Box<str>,
     columns: Vec<Column>,
     date: Option<Box<str>>,
     tabs: bool,
@@ -58,7 +60,7 @@ const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
 impl Default for Layout {
     fn default() -> Self {
-        Self { columns: columns(DEFAULT), date: None, tabs: false }
+        Self { names: DEFAULT.into(), columns: columns(DEFAULT), date: None, tabs: false }
     }
 }
 
@@ -90,6 +92,12 @@ fn columns(names: &str) -> Vec<Column> {
 }
 
 impl Layout {
+    /// Header lines after which any layout is this one, but for the date when this one has none.
+    pub(super) fn header(&self) -> String {
+        let date = self.date.as_ref().map(|date| format!("#Date: {date}\n")).unwrap_or_default();
+        format!("#Fields:{}\n{date}", self.names)
+    }
+
     /// The layout after the header lines in `chunk`.
     pub(super) fn after(layout: &Arc<Self>, chunk: &str) -> Arc<Self> {
         let mut after = Cow::Borrowed(layout.as_ref());
@@ -107,6 +115,7 @@ impl Layout {
             let line = chunk[start..end].trim_end();
             if let Some(names) = line.strip_prefix("#Fields:") {
                 let layout = after.to_mut();
+                layout.names = names.into();
                 layout.columns = columns(names);
                 // IIS separates everything by blanks, CloudFront names by blanks and values by tabs.
                 layout.tabs = names.contains('\t') || names.contains("x-edge-");

@@ -447,3 +447,20 @@ fn a_w3c_header_changes_what_follows_it() {
     );
     assert_eq!(Format::Combined.after(&chunk), Format::Combined);
 }
+
+#[test]
+fn a_format_is_known_by_its_name_and_header() {
+    let w3c: Format = "w3c".parse().unwrap();
+    for format in [
+        Format::Combined,
+        Format::Json,
+        w3c.clone(),
+        w3c.after("#Fields: date time c-ip sc-status\r\n"),
+        w3c.after("#Date: 2026-11-24 01:02:03\n"),
+        w3c.after("#Fields: date\ttime x-edge-location\tcs-uri-stem\n#Date: 2026-11-24\n"),
+        w3c.after("#Fields:\n"),
+    ] {
+        let named: Format = format.to_string().parse().unwrap();
+        assert_eq!(named.after(&format.header()), format);
+    }
+}
