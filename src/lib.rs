@@ -16,6 +16,7 @@
 //! | 1 | [`clock`] | how far the times in a log are believed |
 //! | 1 | [`rules`] | Sigma documents: read, checked, linked |
 //! | 2 | [`intake`] | the bounded way from sources to the engine |
+//! | 3 | [`journal`] | the durable order of what arrived, and what is kept beside it |
 //! | 3 | [`sources`] | files that are followed, syslog, standard input: whole lines into the intake |
 //! | 2 | [`windows`] | sliding windows over event time, and the bounded table that keeps them |
 //! | 2 | [`allowlist`] | what is known to be fine |
@@ -65,6 +66,7 @@ pub mod engine;
 pub mod event;
 pub mod generate;
 pub mod intake;
+pub mod journal;
 pub mod live;
 pub mod matching;
 pub mod replay;
