@@ -174,6 +174,8 @@ well_known_fields! {
     MESSAGE = "message";
     /// `truncated` when the line was cut before its end, or a text in it is longer than what is read of one.
     LOG_FLAGS = "log.flags";
+    /// 1 of a WhatsApp message that failed and 0 of one that was sent, so that the mean is the share that fails.
+    MESSAGE_FAILED = "whatsapp.message.failed";
 }
 
 /// Names of the Sigma taxonomy for the categories `webserver` and `proxy`, and spellings met in the wild.

@@ -62,6 +62,12 @@ pub(super) fn decode<'a>(
     if event.text(field::EVENT_MODULE) == Some(MODULE) {
         event.at = time?;
         event.class = Class::Messaging;
+        let failed = match event.text(field::EVENT_ACTION) {
+            Some("message_failed") => Value::Int(1),
+            Some("message_sent") => Value::Int(0),
+            _ => Value::Missing,
+        };
+        event.set(field::MESSAGE_FAILED, failed);
     } else if application::is_one(&found, event) {
         event.at = time?;
         event.class = settings.class.unwrap_or(Class::Application);

@@ -9,7 +9,20 @@ fn events_of_the_platform_are_taken_as_they_are() {
         r#"{"@timestamp":"2026-11-24T10:00:00Z","event.module":"whatsapp","event.action":"message_failed","event.category":"messaging","whatsapp.error.code":[131048]}"#,
         "at=2026-11-24T10:00:00Z
          class=Messaging
-         event.action=message_failed",
+         event.action=message_failed
+         whatsapp.message.failed=1",
+    );
+    check(
+        "json",
+        r#"{"event.module":"whatsapp","event.action":"message_sent"}"#,
+        "class=Messaging
+         whatsapp.message.failed=0",
+    );
+    check(
+        "json",
+        r#"{"event.module":"whatsapp","event.action":"message_read"}"#,
+        "class=Messaging
+         whatsapp.message.failed=",
     );
 }
 
