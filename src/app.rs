@@ -166,11 +166,11 @@ impl App {
         let mut outlet = Outlet::default();
         let push = outlet.add_inlet();
         let (stop_sources, stop) = watch::channel(false);
+        let kept = sources::Kept { directory: config.state_directory.clone(), offsets: None };
         let mut running = Vec::new();
         for (name, source) in &config.sources {
             let inlet = outlet.add_inlet();
-            let state = config.state_directory.as_deref();
-            running.push(sources::start(name, source, inlet, &source_metrics, stop.clone(), state).await?);
+            running.push(sources::start(name, source, inlet, &source_metrics, stop.clone(), &kept).await?);
         }
         let readiness = Arc::new(Readiness::default());
         let life = readiness.engine_life();

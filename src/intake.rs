@@ -35,6 +35,15 @@ pub struct Stream {
     pub name: Arc<str>,
 }
 
+/// How far a log was read, for its source to go on from after a restart. What keeps lines keeps it with them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Offset {
+    /// The name of the log.
+    pub log: String,
+    /// What its source wants to know. It may be kept in the clear.
+    pub state: Vec<u8>,
+}
+
 /// Whole lines of a log, as they arrived.
 #[derive(Debug)]
 pub struct Lines {
@@ -48,6 +57,8 @@ pub struct Lines {
     pub received: Timestamp,
     /// Told what became of the lines when they have been counted; `None` when nobody asks.
     pub counted: Option<oneshot::Sender<Tally>>,
+    /// How far the log has been read with these lines, where its source wants to know that again.
+    pub offset: Option<Offset>,
 }
 
 /// Why lines were not taken; they are given back.
@@ -164,7 +175,14 @@ mod tests {
     fn lines(source: &str, text: &str) -> Lines {
         let stream = Arc::new(Stream { source: source.into(), tenant: "".into(), name: source.into() });
         let received = Timestamp::from_seconds(0);
-        Lines { stream, text: text.to_owned(), format: Format::Combined, received, counted: None }
+        Lines {
+            stream,
+            text: text.to_owned(),
+            format: Format::Combined,
+            received,
+            counted: None,
+            offset: None,
+        }
     }
 
     #[test]

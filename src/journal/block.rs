@@ -84,7 +84,7 @@ impl Default for Encoder {
 impl Encoder {
     /// Adds an entry.
     pub fn push(&mut self, lines: &Lines) {
-        let Lines { stream, text, format, received, counted: _ } = lines;
+        let Lines { stream, text, format, received, counted: _, offset: _ } = lines;
         let name = (Arc::clone(&stream.source), Arc::clone(&stream.tenant), Arc::clone(&stream.name));
         let context = match self.contexts.entry(name) {
             Entry::Occupied(known) if known.get().1 == *format => Some(known.get().0),
@@ -176,6 +176,7 @@ fn read_frame(frame: &[u8]) -> Result<Vec<Lines>, Malformed> {
             format: format.clone(),
             received: Timestamp::from_micros(received),
             counted: None,
+            offset: None,
         });
     }
     Ok(entries)
@@ -268,7 +269,7 @@ mod tests {
                 _ => w3c("#Fields: date\ttime x-edge-location\tcs-uri-stem\n"),
             };
             let stream = Stream { source: format!("s{source}").into(), tenant: "".into(), name: name.into() };
-            Lines { stream: Arc::new(stream), text, format, received: Timestamp::from_micros(received), counted: None }
+            Lines { stream: Arc::new(stream), text, format, received: Timestamp::from_micros(received), counted: None, offset: None }
         }
     }
 
@@ -341,6 +342,7 @@ mod tests {
             format: Format::Json,
             received: Timestamp::from_micros(received),
             counted: None,
+            offset: None,
         };
         let mut encoder = Encoder::default();
         encoder.push(&entry(1_764_000_000_000_000));

@@ -2,8 +2,9 @@
 
 use rusqlite::{Connection, ErrorCode, Transaction, TransactionBehavior, params};
 
-use super::{Failed, Gap, Offset, dedupe};
+use super::{Failed, Gap, dedupe};
 use crate::event::Timestamp;
+use crate::intake::Offset;
 
 /// A block as it is written.
 pub struct SealedBlock {

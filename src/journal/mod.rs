@@ -72,20 +72,9 @@ pub struct Record {
     pub lines: Lines,
     /// Keys by which lines are known when they come again: one a line, in order; lines beyond the last are new.
     pub keys: Vec<u64>,
-    /// How far the log was read with these lines.
-    pub offset: Option<Offset>,
     /// Told when the lines are stored or will not be; `None` when nobody waits. When it is dropped the journal has ended, and
     /// whether they are stored is not known.
     pub stored: Option<oneshot::Sender<Result<Stored, Failed>>>,
-}
-
-/// How far a log was read.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Offset {
-    /// The name of the log.
-    pub log: String,
-    /// What its source wants to know after a restart. Not sealed.
-    pub state: Vec<u8>,
 }
 
 /// A record is stored.

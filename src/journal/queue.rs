@@ -114,7 +114,7 @@ pub struct Queue {
 }
 
 fn bytes_of(record: &Record) -> usize {
-    let offset = record.offset.as_ref().map_or(0, |offset| offset.log.len() + offset.state.len());
+    let offset = record.lines.offset.as_ref().map_or(0, |offset| offset.log.len() + offset.state.len());
     record.lines.text.len() + 8 * record.keys.len() + offset + RECORD_BYTES
 }
 

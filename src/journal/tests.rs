@@ -13,14 +13,15 @@ use super::queue::Taken;
 use super::worker::Worker;
 use super::*;
 use crate::decode::Format;
-use crate::intake::Stream;
+use crate::intake::{Offset, Stream};
 
 /// A record that nobody waits for.
 pub fn record(source: &str, text: &str) -> Record {
     let stream = Arc::new(Stream { source: source.into(), tenant: "".into(), name: source.into() });
     let received = crate::intake::now();
-    let lines = Lines { stream, text: text.to_owned(), format: Format::Json, received, counted: None };
-    Record { lines, keys: Vec::new(), offset: None, stored: None }
+    let lines =
+        Lines { stream, text: text.to_owned(), format: Format::Json, received, counted: None, offset: None };
+    Record { lines, keys: Vec::new(), stored: None }
 }
 
 type Answer = oneshot::Receiver<Result<Stored, Failed>>;
@@ -33,7 +34,8 @@ fn awaited(text: &str, keys: &[u64]) -> (Record, Answer) {
 
 fn with_offset(record: Record, state: &str) -> Record {
     let log = record.lines.stream.name.to_string();
-    Record { offset: Some(Offset { log, state: state.into() }), ..record }
+    let offset = Some(Offset { log, state: state.into() });
+    Record { lines: Lines { offset, ..record.lines }, ..record }
 }
 
 /// A key and a place for the file.

@@ -16,10 +16,10 @@ use super::counts::{Counters, add, set};
 use super::dedupe::{Seen, retain_new};
 use super::queue::{Queue, Stage, Taken, Wanted};
 use super::{
-    Block, Failed, Found, GATHER, Journal, Limits, MAX_BLOCK_BYTES, Offset, Record, Stored, block, retention,
+    Block, Failed, Found, GATHER, Journal, Limits, MAX_BLOCK_BYTES, Record, Stored, block, retention,
 };
 use crate::decode::Tally;
-use crate::intake::{self, Lines};
+use crate::intake::{self, Lines, Offset};
 
 /// How long after a failure it is tried again; twice as long after each further one.
 const FIRST_RETRY: Duration = Duration::from_millis(100);
@@ -199,10 +199,10 @@ impl Worker {
     fn flow(&mut self, records: Vec<Record>, on_block: &mut dyn FnMut(Block)) {
         let number = self.committed + 1;
         let mut flowing = Vec::with_capacity(records.len());
-        for Record { mut lines, keys, offset, stored: _ } in records {
+        for Record { mut lines, keys, stored: _ } in records {
             let (_, claimed) = self.dedupe(&mut lines, &keys, number);
             self.flowing.keys.extend(claimed);
-            if let Some(offset) = offset {
+            if let Some(offset) = lines.offset.take() {
                 self.flowing.offsets.insert(offset.log.clone(), offset);
             }
             self.flowing.records += 1;
@@ -230,13 +230,13 @@ impl Worker {
         let mut encoder = block::Encoder::default();
         let mut claimed = Vec::new();
         let mut awaited = Vec::with_capacity(records.len());
-        for Record { mut lines, keys, offset, stored } in records {
+        for Record { mut lines, keys, stored } in records {
             let (duplicates, new) = self.dedupe(&mut lines, &keys, number);
             claimed.extend(new);
             if !lines.text.is_empty() {
                 encoder.push(&lines);
             }
-            awaited.push(Awaited { lines, offset, stored, duplicates });
+            awaited.push(Awaited { offset: lines.offset.take(), lines, stored, duplicates });
         }
         let began = Instant::now();
         match self.write(&encoder, number, &claimed, &awaited) {

@@ -204,7 +204,7 @@ impl Live {
         let oldest = lines.iter().map(|lines| lines.received).min().unwrap_or_default();
         let mut waiting = Vec::with_capacity(lines.len());
         let mut chunks = Vec::with_capacity(lines.len());
-        for Lines { stream, text, format, received, counted } in lines {
+        for Lines { stream, text, format, received, counted, .. } in lines {
             let source = self.streams.number(&mut self.engine, &stream, &self.decode);
             chunks.push(Chunk { source, text, format, received: Some(received) });
             waiting.push((stream, counted));

@@ -103,7 +103,7 @@ async fn send(push: &Push, text: &str, format: Format, config: &Config) -> Resul
         let next = format.after(&text);
         let (counted, answer) = oneshot::channel();
         let stream = Arc::clone(&push.stream);
-        let piece = Lines { stream, text, format, received, counted: Some(counted) };
+        let piece = Lines { stream, text, format, received, counted: Some(counted), offset: None };
         match timeout(config.push_timeout, push.inlet.push(piece)).await {
             Ok(Ok(())) => {}
             Ok(Err(Refused::Stopping(_))) => {

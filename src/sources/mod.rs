@@ -12,8 +12,9 @@ pub mod stdin;
 pub mod syslog;
 mod text;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer};
@@ -36,6 +37,15 @@ pub enum Config {
     Syslog(syslog::Config),
     /// Standard input, to its end.
     Stdin(stdin::Config),
+}
+
+/// What sources keep across restarts.
+#[derive(Clone, Debug, Default)]
+pub struct Kept {
+    /// Where they write what they keep themselves; without it they start anew each time.
+    pub directory: Option<PathBuf>,
+    /// How far logs were read when lines of theirs entered the journal last, by name; `None` when there is no journal.
+    pub offsets: Option<Arc<BTreeMap<String, Vec<u8>>>>,
 }
 
 /// A source that was started. Dropped, it stops at once, as if the process had been killed.
@@ -70,15 +80,15 @@ impl Running {
 /// Starts a source on the current runtime.
 ///
 /// What can be known at once, such as an address that is in use, is an error here. Later faults are counted and tried
-/// again. It runs until `stop` turns true or its sender is dropped. Files that are followed across restarts need
-/// `state_dir`, which is made if need be; without it they start anew each time.
+/// again. It runs until `stop` turns true or its sender is dropped. Files that are followed across restarts need a
+/// directory in `kept`, which is made if need be.
 pub async fn start(
     name: &str,
     config: &Config,
     inlet: intake::Inlet,
     metrics: &Metrics,
     stop: watch::Receiver<bool>,
-    state_dir: Option<&Path>,
+    kept: &Kept,
 ) -> Result<Running, StartError> {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
     if name.is_empty() || name.len() > MAX_NAME_BYTES || !name.bytes().all(is_plain) {
@@ -89,8 +99,7 @@ pub async fn start(
     let mut address = None;
     match config {
         Config::File(config) => {
-            let state_dir = state_dir.map(Path::to_owned);
-            tasks.spawn(follow::start(name, config, inlet, metrics, stop, state_dir).await?);
+            tasks.spawn(follow::start(name, config, inlet, metrics, stop, kept.clone()).await?);
         }
         Config::Syslog(config) => {
             let (bound, task) = syslog::start(name, config, inlet, metrics, stop).await?;

@@ -139,7 +139,7 @@ impl End {
                 let count = text::lines(&text);
                 self.metrics.read(count, 0, received);
                 let stream = Arc::clone(&self.stream);
-                let lines = Lines { stream, text, format, received, counted: None };
+                let lines = Lines { stream, text, format, received, counted: None, offset: None };
                 self.inlet.push(lines).await.map_err(|_| ())?;
             }
             if cut.is_open && is_full {

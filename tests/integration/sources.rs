@@ -54,7 +54,8 @@ impl Engine {
         let mut outlet = Outlet::default();
         let inlet = outlet.add_inlet();
         let (stop, stopped) = watch::channel(false);
-        let running = sources::start("test", &config, inlet, &self.metrics, stopped, state_dir).await?;
+        let kept = sources::Kept { directory: state_dir.map(Path::to_owned), offsets: None };
+        let running = sources::start("test", &config, inlet, &self.metrics, stopped, &kept).await?;
         let (notes, mut is_stalled) = (Arc::clone(&self.notes), self.is_stalled.subscribe());
         let engine = tokio::spawn(async move {
             loop {

@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, VecDeque};
 
 use tokio::sync::oneshot;
 
+use crate::intake::Offset;
 use crate::journal::block::Encoder;
 use crate::journal::commit::{Row, SealedBlock};
 use crate::journal::sealing::{NoRandomness, Place, Sealer};
-use crate::journal::{Change, DeadLetter, Failed, Limits, MAX_DEAD_LETTER_BYTES, Offset, StoredAlert};
+use crate::journal::{Change, DeadLetter, Failed, Limits, MAX_DEAD_LETTER_BYTES, StoredAlert};
 
 /// The block that is being made of records that nobody waits for. They have been handed on.
 #[derive(Default)]

@@ -2,6 +2,9 @@
 //!
 //! One small JSON file for a source, replaced as a whole: after a crash it is the old one or the new one. Only lines
 //! that were counted are in it: a crash loses none and repeats those of about a second, a stop does neither.
+//!
+//! Where there is a journal, how far files were read is in it, stored with the lines in one act; then the file here says
+//! only which files there are and where reading them began, and a crash repeats nothing.
 
 use std::collections::BTreeMap;
 use std::hash::Hasher;
@@ -13,6 +16,7 @@ use siphasher::sip::SipHasher13;
 
 use super::fate::Identity;
 use crate::event::Timestamp;
+use crate::intake::Offset;
 
 /// Bytes at the beginning of a file that tell it from others.
 pub(super) const HEAD_BYTES: usize = 1024;
@@ -58,6 +62,9 @@ pub(super) type Serial = u64;
 /// What is known about a content.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Entry {
+    /// Its number, the same in all runs. Later contents have higher ones.
+    #[serde(default)]
+    pub serial: Serial,
     /// Where it was found.
     #[serde(serialize_with = "lossy")]
     pub path: PathBuf,
@@ -101,6 +108,8 @@ pub(super) struct Books {
     pub is_dirty: bool,
     /// When it was stored that was read at the start; `None` when nothing was.
     pub stored: Option<Timestamp>,
+    /// How far files were counted is kept in the journal, with the lines, and here only where reading began.
+    is_journaled: bool,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -118,13 +127,48 @@ impl Books {
     pub fn add(&mut self, entry: Entry) -> Serial {
         self.is_dirty = true;
         self.next += 1;
-        self.entries.insert(self.next, entry);
+        self.entries.insert(self.next, Entry { serial: self.next, ..entry });
         self.forget();
         self.next
     }
 
+    /// Takes in what the journal knows of the files of a source, which is more recent, and leaves to it from now on how far
+    /// they were counted. `None` says where it is: it cannot be understood.
+    pub fn follow_journal(&mut self, source: &str, offsets: &BTreeMap<String, Vec<u8>>) -> Option<()> {
+        self.is_journaled = true;
+        let of_source = offsets.iter().filter(|(log, _)| source_of(log) == Some(source));
+        let mut journaled: Vec<Entry> =
+            of_source.map(|(_, state)| serde_json::from_slice(state).ok()).collect::<Option<_>>()?;
+        journaled.sort_by_key(|entry| entry.serial);
+        let last = self.next;
+        for entry in journaled {
+            if let Some(known) = self.entries.get_mut(&entry.serial) {
+                known.mark = entry.mark;
+                known.modified = entry.modified;
+            } else if entry.serial > last {
+                // Made after these books were stored last: what had this place is there no more.
+                let replaced = self.entries.values_mut().filter(|other| other.identity == entry.identity);
+                replaced.for_each(|other| (other.identity, other.is_finished) = (None, true));
+                self.next = entry.serial;
+                self.entries.insert(entry.serial, entry);
+            }
+        }
+        self.stored = self.stored.or((!self.entries.is_empty()).then(Timestamp::default));
+        Some(())
+    }
+
+    /// How far a content of a source was read with some lines, for the journal; `None` when that is kept here.
+    pub fn offset(&self, source: &str, serial: Serial, mark: Mark) -> Option<Offset> {
+        let entry = self.entries.get(&serial).filter(|_| self.is_journaled)?;
+        let state = serde_json::to_vec(&Entry { mark, ..entry.clone() }).ok()?;
+        Some(Offset { log: format!("{source}/{serial}"), state })
+    }
+
     /// Everything up to `mark` was counted.
     pub fn advance(&mut self, serial: Serial, mark: Mark) {
+        if self.is_journaled {
+            return;
+        }
         if let Some(entry) = self.entries.get_mut(&serial).filter(|entry| !entry.is_broken) {
             entry.mark = mark;
             self.is_dirty = true;
@@ -160,7 +204,13 @@ impl Books {
         }
         let mut books = Self { stored: Some(Timestamp::from_micros(stored.at)), ..Self::default() };
         for entry in stored.files {
-            books.add(entry);
+            match entry.serial {
+                0 => drop(books.add(entry)),
+                serial => {
+                    books.next = books.next.max(serial);
+                    books.entries.insert(serial, entry);
+                }
+            }
         }
         books.is_dirty = false;
         Ok(books)
@@ -172,6 +222,11 @@ impl Books {
         let stored = Stored { version: VERSION, at: at.as_micros(), files };
         serde_json::to_string(&stored).unwrap_or_default()
     }
+}
+
+/// The source of a log in the journal.
+fn source_of(log: &str) -> Option<&str> {
+    log.rsplit_once('/').map(|(source, _)| source)
 }
 
 /// Replaces a file by another with this text, as a whole.
@@ -191,6 +246,7 @@ mod tests {
 
     fn entry(offset: u64, is_finished: bool) -> Entry {
         Entry {
+            serial: 0,
             path: "/var/log/nginx/access.log".into(),
             identity: Some(Identity { device: 1, inode: offset }),
             mark: Mark { offset, head: Fingerprint::of(b"head"), tail: Fingerprint::of(b"tail") },
@@ -228,6 +284,41 @@ mod tests {
         }
         assert_eq!(books.entries.len(), MAX_FINISHED + 1);
         assert!(books.entries.contains_key(&followed));
+    }
+
+    #[test]
+    fn what_the_journal_knows_is_more_recent() {
+        let (mark_of, at) = (|offset| Mark { offset, ..Mark::default() }, Timestamp::from_seconds(5));
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("checkpoints-web.json");
+        let mut books = Books::default();
+        books.follow_journal("web", &BTreeMap::new()).unwrap();
+        let first = books.add(entry(10, false));
+        store(&path, &books.to_json(at)).unwrap();
+        let mut offsets = BTreeMap::new();
+        let mut keep = |books: &Books, serial, offset| {
+            let Offset { log, state } = books.offset("web", serial, mark_of(offset)).unwrap();
+            offsets.insert(log, state);
+        };
+        keep(&books, first, 20);
+        keep(&books, first, 30);
+        // Emptied, and a content that the file here does not know yet.
+        books.edit(first, |entry| (entry.identity, entry.is_finished) = (None, true));
+        let second = books.add(entry(10, false));
+        keep(&books, second, 7);
+        offsets.insert("web/../x/9".to_owned(), b"another source".to_vec());
+        let mut loaded = Books::load(&path).unwrap();
+        loaded.follow_journal("web", &offsets).unwrap();
+        let found: Vec<_> =
+            loaded.entries.values().map(|entry| (entry.mark.offset, entry.identity.is_some())).collect();
+        assert_eq!(found, [(30, false), (7, true)]);
+        assert!(loaded.add(entry(1, false)) > second);
+        // Older than the books, and not in them: forgotten, or followed on under another number.
+        loaded.entries.clear();
+        loaded.follow_journal("web", &offsets).unwrap();
+        assert!(loaded.entries.is_empty());
+        offsets.insert("web/1".to_owned(), b"junk".to_vec());
+        assert_eq!(Books::default().follow_journal("web", &offsets), None);
     }
 
     #[test]

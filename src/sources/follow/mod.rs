@@ -29,10 +29,10 @@ use tokio::sync::{oneshot, watch as signal};
 
 use self::checkpoint::{Books, Mark, Serial};
 use self::watch::{Wanted, Watch};
-use super::StartError;
 use super::metrics::{Reason, SourceMetrics};
+use super::{Kept, StartError};
 use crate::decode::{Format, Tally};
-use crate::intake::{Inlet, Lines, now};
+use crate::intake::{Inlet, Lines, Offset, now};
 
 /// A source of files.
 #[derive(Clone, Debug, Deserialize)]
@@ -84,7 +84,7 @@ pub(super) async fn start(
     inlet: Inlet,
     metrics: Arc<SourceMetrics>,
     stop: signal::Receiver<bool>,
-    state_dir: Option<PathBuf>,
+    kept: Kept,
 ) -> Result<impl Future<Output = ()> + Send + 'static, StartError> {
     if config.paths.is_empty() {
         return Err(StartError::NoPaths);
@@ -93,8 +93,8 @@ pub(super) async fn start(
         glob::Pattern::new(pattern)
             .map_err(|error| StartError::Pattern { pattern: pattern.clone(), error })?;
     }
-    let path = state_dir.as_ref().map(|dir| dir.join(format!("checkpoints-{name}.json")));
-    if let Some(dir) = &state_dir {
+    let path = kept.directory.as_ref().map(|dir| dir.join(format!("checkpoints-{name}.json")));
+    if let Some(dir) = &kept.directory {
         std::fs::create_dir_all(dir).map_err(|error| StartError::State { path: dir.clone(), error })?;
     }
     let mut books = path.as_ref().map_or_else(Books::default, |path| {
@@ -104,6 +104,12 @@ pub(super) async fn start(
             Books::default()
         })
     });
+    if let Some(offsets) = &kept.offsets
+        && books.follow_journal(name, offsets).is_none()
+    {
+        let words = "what the journal knows of the files cannot be understood: some may be read again";
+        metrics.trouble(Reason::Checkpoint, name, &words);
+    }
     // Stored at once: what is made from now on is new, whatever happens.
     books.is_dirty = true;
     let wanted = Wanted {
@@ -139,13 +145,15 @@ impl Follower {
                 let received = now();
                 self.metrics.read(piece.lines, piece.bytes, received);
                 let last = piece.texts.len().checked_sub(1);
+                let mut offset = self.offset(&stream.source, serial, piece.mark);
                 if last.is_none() {
                     self.flying.push_back(Flight { serial, mark: Some(piece.mark), counted: None });
                 }
                 for (place, (text, format)) in piece.texts.into_iter().enumerate() {
                     let (counted, is_counted) = oneshot::channel();
                     let stream = Arc::clone(&stream);
-                    let lines = Lines { stream, text, format, received, counted: Some(counted) };
+                    let offset = offset.take_if(|_| Some(place) == last);
+                    let lines = Lines { stream, text, format, received, counted: Some(counted), offset };
                     is_open &= inlet.push(lines).await.is_ok();
                     let mark = (Some(place) == last).then_some(piece.mark);
                     self.flying.push_back(Flight { serial, mark, counted: Some(is_counted) });
@@ -171,6 +179,11 @@ impl Follower {
             self.wait_for_first().await;
         }
         self.store().await;
+    }
+
+    /// How far a file was read, for the journal.
+    fn offset(&self, source: &str, serial: Serial, mark: Mark) -> Option<Offset> {
+        self.watch.as_ref()?.books.offset(source, serial, mark)
     }
 
     /// Takes note of what was counted.

@@ -236,6 +236,7 @@ impl Watch {
         let rotated: Vec<Serial> = self.files.iter().filter(was_there).map(|(serial, _)| *serial).collect();
         rotated.into_iter().for_each(|serial| self.rotated(serial));
         let serial = self.books.add(Entry {
+            serial: 0,
             path: file.path.clone(),
             identity: Some(file.identity),
             mark: file.read,

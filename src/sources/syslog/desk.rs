@@ -136,7 +136,7 @@ impl Log {
                 self.asked.push_back(asked);
                 counted
             });
-            taken.push(Lines { stream, text, format, received, counted });
+            taken.push(Lines { stream, text, format, received, counted, offset: None });
         }
         self.held_since = None;
     }
