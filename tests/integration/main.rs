@@ -7,6 +7,7 @@ mod command_line;
 mod corners;
 mod engine;
 mod hostile;
+mod journal;
 mod quality;
 mod recovery;
 mod serve;
