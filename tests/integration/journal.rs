@@ -11,8 +11,8 @@ use tempfile::TempDir;
 use tokio::sync::oneshot;
 use watchbell::decode::Format;
 use watchbell::event::Timestamp;
-use watchbell::intake::{Lines, Stream, now};
-use watchbell::journal::{Failed, Journal, Key, Limits, Offset, Record, Stored, Writer};
+use watchbell::intake::{Lines, Offset, Stream, now};
+use watchbell::journal::{Failed, Journal, Key, Limits, Record, Stored, Writer};
 
 /// Set for a child: the directory with key and file, and the number of the run.
 const CHILD: &str = "WATCHBELL_TEST_JOURNAL";
@@ -30,12 +30,12 @@ fn open(directory: &Path, limits: Limits) -> watchbell::journal::Opened {
 
 fn lines(source: &str, text: String) -> Lines {
     let stream = Stream { source: source.into(), tenant: "".into(), name: source.into() };
-    Lines { stream: Arc::new(stream), text, format: Format::Json, received: now(), counted: None }
+    Lines { stream: Arc::new(stream), text, format: Format::Json, received: now(), counted: None, offset: None }
 }
 
 fn append(writer: &Writer, text: String, keys: Vec<u64>) -> oneshot::Receiver<Result<Stored, Failed>> {
     let (stored, answer) = oneshot::channel();
-    let record = Record { lines: lines("push", text), keys, offset: None, stored: Some(stored) };
+    let record = Record { lines: lines("push", text), keys, stored: Some(stored) };
     writer.append(record).unwrap();
     answer
 }
@@ -71,12 +71,9 @@ fn child() {
         for number in offset.. {
             let state = (number + 1).to_string().into_bytes();
             let offset = Some(Offset { log: "file".to_owned(), state });
-            let mut record = Record {
-                lines: lines("file", format!("{{\"id\":\"f-{number}\"}}\n")),
-                keys: Vec::new(),
-                offset,
-                stored: None,
-            };
+            let text = format!("{{\"id\":\"f-{number}\"}}\n");
+            let lines = Lines { offset, ..lines("file", text) };
+            let mut record = Record { lines, keys: Vec::new(), stored: None };
             while let Err(refused) = writer.append(record) {
                 let watchbell::journal::Refused::Full(back) = refused else { panic!("{refused}") };
                 record = *back;
@@ -203,7 +200,7 @@ fn read_damaged(directory: &Path, bytes: &[u8]) -> Option<(Vec<String>, usize)> 
     let (writer, running) = opened.start(|_| {}).ok()?;
     let (stored, answer) = oneshot::channel();
     let record =
-        Record { lines: lines("push", "{}\n".to_owned()), keys: vec![7], offset: None, stored: Some(stored) };
+        Record { lines: lines("push", "{}\n".to_owned()), keys: vec![7], stored: Some(stored) };
     writer.append(record).unwrap();
     let _ = answer.blocking_recv().unwrap();
     drop(writer);
