@@ -4,6 +4,8 @@
 //! through websockets. Now and then a marked line is written; the time until it comes out of a websocket is what is
 //! measured.
 
+mod report;
+
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
@@ -16,12 +18,12 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use clap::Args;
 use futures_util::{SinkExt, StreamExt};
-use prometheus::Registry;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio_tungstenite::connect_async;
 use tokio_tungstenite::tungstenite::Message;
 
+use self::report::Report;
 use super::output::say;
 use super::run::{LogFormat, asked_to_stop, runtime, start_log};
 use super::summary::grouped;
@@ -30,13 +32,12 @@ use crate::config::Config;
 use crate::event::Timestamp;
 use crate::generate::{self, Generator, Kind, Record, Stream, TimedLine};
 use crate::intake::now;
-use crate::live::resident_bytes;
 
 /// Measure whether the service keeps up
 ///
 /// Starts the service on a free port of this machine, writes lines into a log that it follows, and reads its stream. Tells
 /// every few seconds how far behind it is, how much memory it has, and how long lines take to a websocket; at the end,
-/// whether lag or memory grew.
+/// whether lag or memory grew since the warm-up.
 ///
 /// Exit status: 0 when it kept up, 1 when it did not.
 #[derive(Args)]
@@ -47,6 +48,9 @@ pub struct Soak {
     /// How long, in seconds
     #[arg(long, value_name = "N", default_value_t = 600, value_parser = clap::value_parser!(u64).range(5..=604_800))]
     seconds: u64,
+    /// Seconds before that, in which windows fill, and memory and latency are not judged
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u64).range(0..=604_800))]
+    warm_up: u64,
     /// Subscribers to the stream beside the one that measures, each with a filter of its own
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=10_000))]
     subscribers: u32,
@@ -59,18 +63,14 @@ pub struct Soak {
     /// Directory for the log, which is removed at the end [default: the system's for temporary files]
     #[arg(long, value_name = "DIR")]
     directory: Option<PathBuf>,
+    /// Print nothing but the summary, as a JSON object
+    #[arg(long)]
+    json: bool,
 }
 
 /// A marked line is written so often.
 const MARK_EVERY: Duration = Duration::from_millis(20);
 
-/// What is asked at the end: within so much of the promise.
-const MAX_LAG: Duration = Duration::from_secs(1);
-/// Memory may be so much more in the last fifth of the time than in the one before. Before that, windows fill until what
-/// is in them is over or their memory is full.
-const MAX_GROWTH: f64 = 1.02;
-/// That is asked of runs of this length and above.
-const WARM: Duration = Duration::from_secs(600);
 /// Marks before this are not taken: the file is found, and the first of everything happens.
 const LEAD: Duration = Duration::from_secs(2);
 
@@ -96,6 +96,7 @@ impl Soak {
         };
         let directory = directory.context("cannot make a directory for the log")?;
         let log = directory.path().join("access.log");
+        File::create(&log)?;
         let path = toml::Value::from(log.display().to_string());
         let config: Config = toml::from_str(&format!(
             "sources.log = {{ type = 'file', paths = [{path}], format = 'combined' }}\n\
@@ -105,7 +106,7 @@ impl Soak {
         ))?;
         let began = Instant::now();
         let app = App::start_with(config, Origin::default()).await?;
-        say(format_args!("ready after {:.2} s", began.elapsed().as_secs_f64()));
+        self.tell(format_args!("ready after {:.2} s", began.elapsed().as_secs_f64()));
         let url = format!("ws://{}/v1/stream", app.address());
         let registry = app.registry();
         let marks = Arc::new(Mutex::new(Marks::default()));
@@ -129,39 +130,64 @@ impl Soak {
         let ending = Arc::new(tokio::sync::Notify::new());
         let end = Arc::clone(&ending);
         let service = tokio::spawn(app.run(async move { end.notified().await }));
-        let mut report = Report::new(registry, written);
+        let mut report = Report::new(registry, written, !self.json);
         let mut asked = tokio::spawn(asked_to_stop());
-        let deadline = Instant::now() + Duration::from_secs(self.seconds);
         let interval = Duration::from_secs((self.seconds / 20).clamp(1, 30));
-        say(format_args!(
-            "    time     lines/s   lag lines   lag s   memory MB   to a websocket, ms: p50    p99    max"
-        ));
-        while Instant::now() < deadline && !asked.is_finished() {
-            tokio::select! {
-                () = tokio::time::sleep(interval.min(deadline.saturating_duration_since(Instant::now()))) => {}
-                _ = &mut asked => {}
+        for (seconds, is_warm_up) in [(self.warm_up, true), (self.seconds, false)] {
+            let deadline = Instant::now() + Duration::from_secs(seconds);
+            while Instant::now() < deadline && !asked.is_finished() {
+                let rest = deadline.saturating_duration_since(Instant::now());
+                tokio::select! {
+                    () = tokio::time::sleep(interval.min(rest)) => {}
+                    _ = &mut asked => {}
+                }
+                report.add(&marks);
             }
-            report.add(&marks);
+            if is_warm_up {
+                report.warm(&marks);
+            }
         }
         let _ = stop.send(true);
         playing.await??;
-        let verdict = report.verdict(&marks, self.rate);
-        if let Some(sleeper) = sleeper {
-            say(format_args!("the sleeper was told: {}", wake(sleeper).await?));
+        let summary = report.summary(&marks);
+        let verdicts = summary.verdicts(self.rate);
+        if !self.json {
+            summary.say();
+            for (holds, what) in &verdicts {
+                say(format_args!("{}  {what}", if *holds { "yes" } else { "NO " }));
+            }
         }
+        if let Some(sleeper) = sleeper {
+            self.tell(format_args!("the sleeper was told: {}", wake(sleeper).await?));
+        }
+        let (received, missed) = (received.load(Ordering::Relaxed), missed.load(Ordering::Relaxed));
         if self.subscribers > 0 {
-            say(format_args!(
+            self.tell(format_args!(
                 "{} subscribers read {} frames and missed {}",
                 grouped(u64::from(self.subscribers)),
-                grouped(received.load(Ordering::Relaxed)),
-                grouped(missed.load(Ordering::Relaxed))
+                grouped(received),
+                grouped(missed)
             ));
+        }
+        let has_kept_up = missed == 0 && verdicts.iter().all(|(holds, _)| *holds);
+        if self.json {
+            let mut object = serde_json::to_value(&summary)?;
+            object["frames_read"] = received.into();
+            object["frames_missed"] = missed.into();
+            object["has_kept_up"] = has_kept_up.into();
+            say(object);
         }
         ending.notify_one();
         service.await??;
         clients.shutdown().await;
-        let has_missed = missed.load(Ordering::Relaxed) > 0;
-        Ok(if verdict && !has_missed { ExitCode::SUCCESS } else { ExitCode::from(1) })
+        Ok(if has_kept_up { ExitCode::SUCCESS } else { ExitCode::from(1) })
+    }
+
+    /// Tells people.
+    fn tell(&self, words: std::fmt::Arguments<'_>) {
+        if !self.json {
+            say(words);
+        }
     }
 }
 
@@ -185,7 +211,7 @@ impl Writer {
         marks: Arc<Mutex<Marks>>,
     ) -> anyhow::Result<Self> {
         let start_ms = now().as_micros() / 1000;
-        let duration = Duration::from_secs(soak.seconds + 600);
+        let duration = Duration::from_secs(soak.warm_up + soak.seconds + 600);
         let traffic = Generator::new(&generate::Config {
             seed: 1,
             // More than are needed, since the first visitors come to an empty shop.
@@ -329,108 +355,4 @@ async fn wake(mut socket: Socket) -> anyhow::Result<String> {
     Ok(tokio::time::timeout(Duration::from_secs(3), found)
         .await
         .unwrap_or_else(|_| "nothing, since it missed nothing".to_owned()))
-}
-
-/// What is told every few seconds, and what follows from it.
-struct Report {
-    registry: Registry,
-    written: Arc<AtomicU64>,
-    began: Instant,
-    last: Instant,
-    last_written: u64,
-    /// Lag in seconds, and memory in bytes, of each time.
-    seen: Vec<(f64, u64)>,
-}
-
-impl Report {
-    fn new(registry: Registry, written: Arc<AtomicU64>) -> Self {
-        let now = Instant::now();
-        Self { registry, written, began: now, last: now, last_written: 0, seen: Vec::new() }
-    }
-
-    fn add(&mut self, marks: &Mutex<Marks>) {
-        let now = Instant::now();
-        let seconds = now.saturating_duration_since(self.last).as_secs_f64();
-        let written = self.written.load(Ordering::Relaxed);
-        let rate = (written - self.last_written) as f64 / seconds;
-        let lag = written.saturating_sub(self.counted());
-        let lag_seconds = lag as f64 / rate.max(1.0);
-        let memory = resident_bytes().unwrap_or(0);
-        let mut marks = marks.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut times = std::mem::take(&mut marks.milliseconds);
-        marks.all_milliseconds.extend_from_slice(&times);
-        let [p50, p99, max] = quantiles(&mut times).map(milliseconds);
-        say(format_args!(
-            "{:>6} s  {:>10}  {:>10}  {lag_seconds:>6.2}  {:>10.0}  {p50:>27}  {p99:>5}  {max:>5}",
-            now.saturating_duration_since(self.began).as_secs(),
-            grouped(rate as u64),
-            grouped(lag),
-            memory as f64 / 1e6,
-        ));
-        (self.last, self.last_written) = (now, written);
-        self.seen.push((lag_seconds, memory));
-    }
-
-    /// Lines that the service has counted, from the counter that every step of the engine brings up to date.
-    fn counted(&self) -> u64 {
-        let families = self.registry.gather();
-        let lines = families.iter().find(|family| family.name() == "watchbell_lines_total");
-        let sources = lines.iter().flat_map(|family| family.get_metric());
-        sources.map(|metric| metric.get_counter().get_value() as u64).sum()
-    }
-
-    /// Says whether the service kept up.
-    fn verdict(&self, marks: &Mutex<Marks>, rate: u64) -> bool {
-        let mut marks = marks.lock().unwrap_or_else(PoisonError::into_inner);
-        let times = std::mem::take(&mut marks.milliseconds);
-        marks.all_milliseconds.extend(times);
-        let [p50, p99, max] = quantiles(&mut marks.all_milliseconds).map(milliseconds);
-        let seconds = self.last.saturating_duration_since(self.began).as_secs_f64().max(1e-9);
-        say(format_args!(
-            "{} lines in {seconds:.0} s ({} a second); to a websocket p50 {p50} ms, p99 {p99} ms, at most {max} ms",
-            grouped(self.last_written),
-            grouped((self.last_written as f64 / seconds) as u64)
-        ));
-        let fifth = (self.seen.len() / 5).max(1);
-        let highest = |before_end: usize| {
-            let end = self.seen.len().saturating_sub(before_end);
-            let part = &self.seen[end.saturating_sub(fifth)..end];
-            part.iter().map(|(_, memory)| *memory).max().unwrap_or(0) as f64
-        };
-        let growth = highest(0) / highest(fifth).max(1.0);
-        let lag = self.seen.last().map_or(0.0, |(lag, _)| *lag);
-        let mut kept_up = true;
-        let mut ask = |holds: bool, what: String| {
-            say(format_args!("{}  {what}", if holds { "yes" } else { "NO " }));
-            kept_up &= holds;
-        };
-        ask(
-            lag <= MAX_LAG.as_secs_f64(),
-            format!("lag at the end is at most {} s: {lag:.2} s", MAX_LAG.as_secs()),
-        );
-        if seconds >= WARM.as_secs_f64() {
-            ask(
-                growth <= MAX_GROWTH,
-                format!("memory does not grow any more: {growth:.3} times in the last fifth"),
-            );
-        }
-        let share = self.last_written as f64 / seconds / rate as f64;
-        ask(share >= 0.95, format!("as many lines were written as asked for: {:.0} %", share * 100.0));
-        kept_up
-    }
-}
-
-/// Milliseconds for people; a dash where nothing was measured, as in the first seconds.
-fn milliseconds(time: Option<f64>) -> String {
-    time.map_or_else(|| "-".to_owned(), |time| format!("{time:.1}"))
-}
-
-/// The middle, the 99th percentile and the highest, which sorts them; nothing of nothing.
-fn quantiles(times: &mut [f64]) -> [Option<f64>; 3] {
-    times.sort_by(f64::total_cmp);
-    let at = |share: f64| {
-        let place = (times.len() as f64 * share) as usize;
-        times.get(place.min(times.len().saturating_sub(1))).copied()
-    };
-    [at(0.5), at(0.99), at(1.0)]
 }

@@ -479,10 +479,22 @@ fn the_demo_rings_within_ten_seconds_and_the_service_keeps_up() {
     assert!(shown.contains("opened") && shown.contains("source.ip="), "{shown}");
     // The short form of a soak, at a rate that a build without optimisation keeps up with.
     let output = Command::new(env!("CARGO_BIN_EXE_watchbell"))
-        .args(["soak", "--rate", "1000", "--seconds", "6", "--subscribers", "20", "--sleeper"])
+        .args([
+            "soak",
+            "--rate",
+            "1000",
+            "--warm-up",
+            "2",
+            "--seconds",
+            "5",
+            "--subscribers",
+            "20",
+            "--sleeper",
+        ])
         .output()
         .unwrap();
     let shown = String::from_utf8_lossy(&output.stdout);
     assert_eq!(output.status.code(), Some(0), "{shown}");
+    assert!(shown.contains("  warm-up\n") && shown.contains(" MB at the end ("), "{shown}");
     assert!(!shown.contains("NaN"), "nothing is measured in the first row: {shown}");
 }
