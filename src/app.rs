@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use prometheus::{IntCounterVec, IntGauge, Opts, Registry};
+use prometheus::{IntCounterVec, IntGauge, Registry};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -28,7 +28,8 @@ use crate::live::{self, Budget, Command, Control, Live, Reload};
 use crate::rules::RuleSet;
 use crate::serve::Readiness;
 use crate::stream::Hub;
-use crate::{serve, sources};
+use crate::telemetry::Register;
+use crate::{chance, serve, sources};
 
 /// How long sources, and then the engine, may take to end.
 const DRAIN: Duration = Duration::from_secs(20);
@@ -84,20 +85,11 @@ fn prepare(config: &Config) -> anyhow::Result<Prepared> {
     let settings = Settings {
         tolerance: config.clock.tolerance(),
         max_window_bytes: config.memory.window_bytes(),
-        secret: random_secret(),
+        secret: chance::bytes(),
         ..Settings::default()
     };
     let budget = Budget::new(config.memory.max_bytes(), config.memory.window_bytes());
     Ok(Prepared { rules, allowlist, settings, decode: Arc::new(config.decode.clone()), budget })
-}
-
-/// Bytes that nobody outside can know: the standard library seeds its maps from the system's randomness.
-fn random_secret() -> [u8; 16] {
-    use std::hash::{BuildHasher, RandomState};
-    let mut secret = [0; 16];
-    secret[..8].copy_from_slice(&RandomState::new().hash_one(1).to_ne_bytes());
-    secret[8..].copy_from_slice(&RandomState::new().hash_one(2).to_ne_bytes());
-    secret
 }
 
 /// A service that has been started.
@@ -359,22 +351,22 @@ struct Reloads {
 impl Reloads {
     /// Registers it; the start counts as the first success, as it does with Prometheus itself.
     fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
-        let options =
-            Opts::new("watchbell_reloads_total", "Times that configuration and rules were read again.");
+        let register = Register(registry);
         let reloads = Self {
-            outcomes: IntCounterVec::new(options, &["outcome"])?,
-            is_successful: IntGauge::new(
+            outcomes: register.counters(
+                "watchbell_reloads_total",
+                "Times that configuration and rules were read again.",
+                &["outcome"],
+            )?,
+            is_successful: register.gauge(
                 "watchbell_config_last_reload_successful",
                 "Whether configuration and rules could be used when they were read last.",
             )?,
-            succeeded_at: IntGauge::new(
+            succeeded_at: register.gauge(
                 "watchbell_config_last_reload_success_timestamp_seconds",
                 "When configuration and rules were last read and used, in seconds since the epoch.",
             )?,
         };
-        registry.register(Box::new(reloads.outcomes.clone()))?;
-        registry.register(Box::new(reloads.is_successful.clone()))?;
-        registry.register(Box::new(reloads.succeeded_at.clone()))?;
         ["swapped", "refused"].iter().for_each(|outcome| reloads.count(outcome, 0));
         reloads.note_success();
         Ok(reloads)

@@ -29,6 +29,7 @@
 //! | 5 | [`replay`] | logs read afterwards, merged by time |
 //! | 5 | [`rule_test`] | the tests that stand beside rules |
 //! | 0 | [`telemetry`] | registering metrics; lines of the service's own log of which there must not be many |
+//! | 0 | [`chance`] | numbers that nobody outside can know |
 //! | 0 | [`unpack`] | bytes as they are, or out of gzip |
 //! | 0 | [`generate`] | traffic with staged attacks, for demonstrations, tests and measurements |
 //! | 8 | [`config`] | the configuration file: a list of what each room wants to know |
@@ -58,6 +59,7 @@
 pub mod alert;
 pub mod allowlist;
 pub mod app;
+pub mod chance;
 pub mod cli;
 pub mod clock;
 pub mod config;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::time::Duration;
 
+use super::watch::show::printable;
 use crate::alert::Alert;
 use crate::decode::Undecodable;
 use crate::engine::Engine;
@@ -173,11 +174,6 @@ fn resources() -> Option<(f64, u64)> {
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
     let kibibytes: u64 = peak.split_whitespace().next()?.parse().ok()?;
     Some((ticks / TICKS_PER_SECOND, kibibytes << 10))
-}
-
-/// Without control characters: what is printed comes from whoever wrote the log, and terminals obey.
-fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 
 fn short(at: crate::event::Timestamp) -> String {

@@ -3,7 +3,6 @@
 pub(super) mod show;
 mod target;
 
-use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -22,6 +21,7 @@ use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{self, Message};
 
 use super::output::{is_broken_pipe, tell};
+use crate::chance;
 use crate::serve::auth;
 use crate::stream::Subscription;
 use show::Style;
@@ -163,7 +163,7 @@ impl Watch {
                 wait = FIRST_WAIT;
             }
             // Many who were cut off together must not come back together.
-            let part = RandomState::new().build_hasher().finish() % 1000;
+            let part = chance::number() % 1000;
             let pause = asked.unwrap_or(wait / 2 + wait.mul_f64(part as f64 / 2000.0)).min(LONGEST_WAIT);
             let seconds = pause.as_secs_f64();
             tell(format_args!("{}; trying again in {seconds:.1} s", show::printable(&reason)));

@@ -5,10 +5,7 @@
 
 use std::collections::HashMap;
 
-use prometheus::{
-    Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
-    exponential_buckets,
-};
+use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry};
 use serde_json::{Map, Value};
 
 use crate::alert::Alert;
@@ -16,6 +13,7 @@ use crate::decode::{Tally, Undecodable};
 use crate::engine::{Counts, Engine};
 use crate::rules::Severity;
 use crate::stream::Change;
+use crate::telemetry::Register;
 
 /// The metrics; see the module.
 pub struct Metrics {
@@ -111,70 +109,62 @@ impl Metrics {
         registry: &Registry,
         sources: impl IntoIterator<Item = &'s str>,
     ) -> Result<Self, prometheus::Error> {
-        let counters = |name: &str, help: &str, labels: &[&str]| {
-            let counters = IntCounterVec::new(Opts::new(name, help), labels)?;
-            registry.register(Box::new(counters.clone()))?;
-            Ok::<_, prometheus::Error>(counters)
-        };
-        let gauge = |name: &str, help: &str| {
-            let gauge = IntGauge::new(name, help)?;
-            registry.register(Box::new(gauge.clone()))?;
-            Ok::<_, prometheus::Error>(gauge)
-        };
-        let histogram = |name: &str, help: &str| {
-            // From a tenth of a millisecond to six and a half seconds.
-            let buckets = exponential_buckets(0.000_1, 2.0, 17)?;
-            let histogram = Histogram::with_opts(HistogramOpts::new(name, help).buckets(buckets))?;
-            registry.register(Box::new(histogram.clone()))?;
-            Ok::<_, prometheus::Error>(histogram)
-        };
+        let register = Register(registry);
         let mut totals: Vec<(IntCounter, Read)> = Vec::new();
         for (name, help, read) in TOTALS {
-            let counter = IntCounter::new(name, help)?;
-            registry.register(Box::new(counter.clone()))?;
-            totals.push((counter, read));
+            totals.push((register.counter(name, help)?, read));
         }
         let gauges: Vec<(IntGauge, Read)> = vec![
-            (gauge("watchbell_window_subjects", "Subjects that have windows.")?, |c| c.table.subjects),
-            (gauge("watchbell_window_bytes", "Memory of all windows.")?, |c| c.table.bytes),
+            (register.gauge("watchbell_window_subjects", "Subjects that have windows.")?, |c| {
+                c.table.subjects
+            }),
+            (register.gauge("watchbell_window_bytes", "Memory of all windows.")?, |c| c.table.bytes),
         ];
-        let open =
-            IntGaugeVec::new(Opts::new("watchbell_alerts_open", "Alerts that are open."), &["severity"])?;
-        registry.register(Box::new(open.clone()))?;
+        let open = register.gauges("watchbell_alerts_open", "Alerts that are open.", &["severity"])?;
         Severity::ALL.iter().for_each(|severity| open.with_label_values(&[severity.name()]).set(0));
         let mut metrics = Self {
-            step_seconds: histogram(
-                "watchbell_step_duration_seconds",
-                "Time that a step of the engine took.",
-            )?,
-            latency_seconds: histogram(
+            step_seconds: register
+                .seconds("watchbell_step_duration_seconds", "Time that a step of the engine took.")?,
+            latency_seconds: register.seconds(
                 "watchbell_alert_latency_seconds",
                 "Time from the arrival of the oldest line of a step to the telling of an alert.",
             )?,
-            lines: counters(
+            lines: register.counters(
                 "watchbell_lines_total",
                 "Lines read, without blank ones and the comments of W3C logs.",
                 &["source"],
             )?,
-            events: counters("watchbell_events_total", "Lines that became events.", &["source"])?,
-            undecodable: counters(
+            events: register.counters("watchbell_events_total", "Lines that became events.", &["source"])?,
+            undecodable: register.counters(
                 "watchbell_undecodable_lines_total",
                 "Lines that could not be read.",
                 &["source", "reason"],
             )?,
-            matches: counters("watchbell_rule_matches_total", "Events that a detection matched.", &["rule"])?,
-            refused: counters(
+            matches: register.counters(
+                "watchbell_rule_matches_total",
+                "Events that a detection matched.",
+                &["rule"],
+            )?,
+            refused: register.counters(
                 "watchbell_rule_alerts_refused_total",
                 "Findings of a rule that opened no alert because too many are open.",
                 &["rule"],
             )?,
-            opened: counters("watchbell_alerts_opened_total", "Alerts opened.", &["rule", "severity"])?,
-            resolved: counters("watchbell_alerts_resolved_total", "Alerts resolved.", &["rule", "severity"])?,
+            opened: register.counters(
+                "watchbell_alerts_opened_total",
+                "Alerts opened.",
+                &["rule", "severity"],
+            )?,
+            resolved: register.counters(
+                "watchbell_alerts_resolved_total",
+                "Alerts resolved.",
+                &["rule", "severity"],
+            )?,
             open,
             totals,
             gauges,
             rules: Vec::new(),
-            rules_loaded: gauge("watchbell_rules", "Rules in use.")?,
+            rules_loaded: register.gauge("watchbell_rules", "Rules in use.")?,
             sources: HashMap::new(),
         };
         for source in sources {

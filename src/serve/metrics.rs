@@ -2,7 +2,9 @@
 
 use axum::http::StatusCode;
 use prometheus::process_collector::ProcessCollector;
-use prometheus::{IntCounter, IntCounterVec, IntGauge, Opts, Registry};
+use prometheus::{IntCounter, IntGauge, Registry};
+
+use crate::telemetry::Register;
 
 /// What is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,29 +78,19 @@ pub struct Metrics {
 impl Metrics {
     /// Registers the counters, and those of the process unless somebody has.
     pub fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
-        let vector = |name: &str, help: &str, labels: &[&str]| {
-            let vector = IntCounterVec::new(Opts::new(name, help), labels)?;
-            registry.register(Box::new(vector.clone()))?;
-            Ok::<_, prometheus::Error>(vector)
-        };
-        let counter = |name: &str, help: &str| {
-            let counter = IntCounter::new(name, help)?;
-            registry.register(Box::new(counter.clone()))?;
-            Ok::<_, prometheus::Error>(counter)
-        };
-        let requests = vector(
+        let register = Register(registry);
+        let requests = register.counters(
             "watchbell_http_requests_total",
             "Requests by endpoint and status code.",
             &["endpoint", "code"],
         )?;
-        let rate_limited = vector(
+        let rate_limited = register.counters(
             "watchbell_http_rate_limited_total",
             "Requests refused because a client asked too often, by endpoint.",
             &["endpoint"],
         )?;
         let connections =
-            IntGauge::new("watchbell_http_connections", "Open connections, websockets included.")?;
-        registry.register(Box::new(connections.clone()))?;
+            register.gauge("watchbell_http_connections", "Open connections, websockets included.")?;
         match registry.register(Box::new(ProcessCollector::for_self())) {
             Ok(()) | Err(prometheus::Error::AlreadyReg) => {}
             Err(error) => return Err(error),
@@ -107,12 +99,12 @@ impl Metrics {
         Ok(Self {
             requests: Endpoint::ALL.into_iter().map(of).collect(),
             rate_limited: Endpoint::ALL.map(|endpoint| rate_limited.with_label_values(&[endpoint.name()])),
-            authentication_failures: counter(
+            authentication_failures: register.counter(
                 "watchbell_http_authentication_failures_total",
                 "Requests without the right token.",
             )?,
             connections,
-            refused_connections: counter(
+            refused_connections: register.counter(
                 "watchbell_http_connections_refused_total",
                 "Connections closed at once because there were as many as there may be.",
             )?,

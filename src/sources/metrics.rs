@@ -6,10 +6,10 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use prometheus::core::Collector;
-use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry};
+use prometheus::{IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry};
 
 use crate::event::Timestamp;
-use crate::telemetry::Occasional;
+use crate::telemetry::{Occasional, Register};
 
 /// What went wrong in a source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -110,14 +110,9 @@ pub struct Metrics {
 impl Metrics {
     /// Puts them into a registry. The series of a source are there, at 0, from its start.
     pub fn register(registry: &Registry) -> Result<Self, prometheus::Error> {
-        let counter = |name: &str, help: &str, labels: &[&str]| {
-            let vec = IntCounterVec::new(Opts::new(name, help), labels)?;
-            registry.register(Box::new(vec.clone())).map(|()| vec)
-        };
-        let gauge = |name: &str, help: &str| {
-            let vec = IntGaugeVec::new(Opts::new(name, help), &["source"])?;
-            registry.register(Box::new(vec.clone())).map(|()| vec)
-        };
+        let counter =
+            |name: &str, help: &str, labels: &[&str]| Register(registry).counters(name, help, labels);
+        let gauge = |name: &str, help: &str| Register(registry).gauges(name, help, &["source"]);
         let source = &["source"];
         Ok(Self {
             lines: counter(

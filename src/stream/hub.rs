@@ -1,6 +1,5 @@
 //! Where what happens and whoever wants to know it meet.
 
-use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -14,6 +13,7 @@ use super::queue::Queue;
 use super::state::{Slot, State};
 use super::{Change, Frame, KnownRules, Limits, SubscribeError, Subscription, Topic};
 use crate::alert::Alert;
+use crate::chance;
 use crate::event::{Event, Schema};
 
 /// How long changes of filters are collected before all are compiled again.
@@ -40,7 +40,7 @@ impl Hub {
         let (changed, changes) = sync_channel(1);
         let hub = Arc::new(Self {
             limits,
-            run: format!("{:016x}", RandomState::new().build_hasher().finish()),
+            run: format!("{:016x}", chance::number()),
             metrics,
             state: Mutex::new(State::new(Arc::new(Schema::new()))),
             wants_events: AtomicBool::new(false),

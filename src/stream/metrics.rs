@@ -1,8 +1,9 @@
 //! What the stream counts. Every series is there, at 0, from the start.
 
-use prometheus::{IntCounter, IntCounterVec, IntGauge, Opts, Registry};
+use prometheus::{IntCounter, IntCounterVec, IntGauge, Registry};
 
 use super::{SubscribeError, Topic};
+use crate::telemetry::Register;
 
 /// The counters of a hub.
 pub struct Metrics {
@@ -16,28 +17,23 @@ pub struct Metrics {
 impl Metrics {
     /// Registers the counters.
     pub fn new(registry: &Registry) -> Result<Self, prometheus::Error> {
-        let subscribers = IntGauge::new("watchbell_stream_subscribers", "Subscribers of the stream.")?;
-        let vector = |name: &str, help: &str, label: &str| {
-            let vector = IntCounterVec::new(Opts::new(name, help), &[label])?;
-            registry.register(Box::new(vector.clone()))?;
-            Ok::<_, prometheus::Error>(vector)
-        };
-        let frames = vector(
+        let register = Register(registry);
+        let subscribers = register.gauge("watchbell_stream_subscribers", "Subscribers of the stream.")?;
+        let frames = register.counters(
             "watchbell_stream_frames_total",
             "Frames put into the queues of subscribers, by topic.",
-            "topic",
+            &["topic"],
         )?;
-        let missed = vector(
+        let missed = register.counters(
             "watchbell_stream_missed_total",
             "Frames that subscribers missed because their queue was full, by topic.",
-            "topic",
+            &["topic"],
         )?;
-        let rejected = vector(
+        let rejected = register.counters(
             "watchbell_stream_rejected_total",
             "Subscriptions that were refused, by reason.",
-            "reason",
+            &["reason"],
         )?;
-        registry.register(Box::new(subscribers.clone()))?;
         SubscribeError::REASONS.iter().for_each(|reason| rejected.with_label_values(&[reason]).inc_by(0));
         let of_topics =
             |vector: &IntCounterVec| Topic::ALL.map(|topic| vector.with_label_values(&[topic.name()]));

@@ -423,3 +423,12 @@ fn a_key_that_may_be_a_slip_is_a_warning() {
     assert!(text(&output.stdout).contains("r.yml:2: simulation: "), "{}", text(&output.stdout));
     assert!(text(&output.stderr).contains("1 rules are fine, 0 faults, 1 warnings"));
 }
+
+#[test]
+fn nothing_of_a_log_is_obeyed_by_the_terminal_that_shows_it() {
+    let junk = "{\"\u{202e}esrever\u{2066}\u{1b}[31m\n";
+    let output = watchbell_reading(&["replay", "-"], format!("{}{junk}", attack()).as_bytes());
+    let shown = text(&output.stdout) + &text(&output.stderr);
+    assert!(shown.contains("esrever"), "{shown}");
+    assert!(!shown.contains(['\u{202e}', '\u{2066}', '\u{1b}']), "{shown:?}");
+}

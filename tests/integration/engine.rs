@@ -16,14 +16,18 @@ use watchbell::rules::RuleSet;
 
 pub const START: i64 = 1_800_000_000;
 
-/// Detections `failed` and `succeeded`, to count.
-const BASE: &str = "
+/// A detection to count.
+pub const FAILED: &str = "
 title: failed
 name: failed
 logsource: {product: watchbell}
 detection: {s: {event.outcome: failure}, condition: s}
 x-watchbell: {reported: false}
 ---
+";
+
+/// Another one.
+const SUCCEEDED: &str = "
 title: succeeded
 name: succeeded
 logsource: {product: watchbell}
@@ -33,7 +37,7 @@ x-watchbell: {reported: false}
 ";
 
 pub fn rules(text: &str) -> RuleSet {
-    let set = RuleSet::from_texts(&[("r.yml".to_owned(), format!("{BASE}{text}"), false)]);
+    let set = RuleSet::from_texts(&[("r.yml".to_owned(), format!("{FAILED}{SUCCEEDED}{text}"), false)]);
     assert_eq!(set.errors, []);
     set
 }

@@ -12,22 +12,23 @@ use tokio::sync::oneshot;
 use tokio_tungstenite::tungstenite::Message;
 use watchbell::app::{App, Origin};
 
+use super::engine::FAILED;
+
 /// How long anything may take on a busy machine before a test gives up.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A rule that asks for three failed logins of an account.
-const RULE: &str = "
-title: failed
-name: failed
-logsource: {product: watchbell}
-detection: {s: {event.outcome: failure}, condition: s}
-x-watchbell: {reported: false}
----
+const THREE: &str = "
 title: Three failures
 name: three_failures
 level: high
 correlation: {type: event_count, rules: [failed], group-by: [user.name], timespan: 1h, condition: {gte: 3}}
 ";
+
+/// It, and what it counts.
+fn rule() -> String {
+    format!("{FAILED}{THREE}")
+}
 
 struct Service {
     directory: tempfile::TempDir,
@@ -43,7 +44,7 @@ type Socket = tokio_tungstenite::WebSocketStream<tokio_tungstenite::MaybeTlsStre
 fn directory() -> tempfile::TempDir {
     let directory = tempfile::tempdir().unwrap();
     std::fs::create_dir(directory.path().join("rules")).unwrap();
-    std::fs::write(directory.path().join("rules/three.yml"), RULE).unwrap();
+    std::fs::write(directory.path().join("rules/three.yml"), rule()).unwrap();
     std::fs::write(config_of(directory.path()), config(directory.path(), "")).unwrap();
     directory
 }
@@ -218,7 +219,7 @@ async fn rules_are_swapped_and_counters_go_on_unless_something_is_wrong() {
     let started = service.metric(succeeded_at).await.unwrap();
     assert!(started > 1e9, "the start was a success: {started}");
     tokio::time::sleep(Duration::from_secs(1)).await;
-    let more = RULE
+    let more = rule()
         .replace("three_failures", "two_more")
         .replace("gte: 3", "gte: 5")
         .replace("failed", "also_failed");
@@ -256,9 +257,9 @@ async fn a_subscription_to_a_rule_that_is_not_loaded_is_refused_and_one_that_exi
         frame(&mut alerts, "subscribed").await;
     }
     let path = service.directory.path().join("rules/three.yml");
-    std::fs::write(&path, RULE.replace("three_failures", "other")).unwrap();
+    std::fs::write(&path, rule().replace("three_failures", "other")).unwrap();
     service.reloader.reload().await.unwrap();
-    std::fs::write(&path, RULE).unwrap();
+    std::fs::write(&path, rule()).unwrap();
     service.reloader.reload().await.unwrap();
     service.write(&failures("ann", 3));
     assert_eq!(frame(&mut alerts, "alert").await["alert"]["rule"]["name"], "three_failures");
