@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 
 use watchbell::decode::{Decoder, Format, Settings};
 use watchbell::event::{Class, Event, Schema};
-use watchbell::generate::{Config, Kind, write};
+use watchbell::generate::{Config, Kind, Outputs, write};
 use watchbell::matching::{Matcher, Scanner};
 use watchbell::rules::detection::{Check, Expression};
 use watchbell::rules::pattern::Pattern;
@@ -50,7 +50,9 @@ fn generate(directory: &Path, lines: u64) -> PathBuf {
     };
     let (mut access, mut events, mut labels) =
         (create("access.log"), create("events.jsonl"), create("labels.jsonl"));
-    let done = write(&config, &mut access, &mut events, &mut labels, |_| {}).unwrap();
+    let webhooks = &mut std::io::sink();
+    let outputs = Outputs { access: &mut access, events: &mut events, webhooks, labels: &mut labels };
+    let done = write(&config, outputs, |_| {}).unwrap();
     println!("{} lines, {} bytes a line\n", done.lines, done.bytes / done.lines);
     directory.join("access.log")
 }

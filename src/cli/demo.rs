@@ -111,6 +111,7 @@ impl Demo {
             addresses: 50_000,
             start: start_ms / 1000,
             duration: DAY,
+            messages: 0,
             attacks: Vec::new(),
         })?;
         lines.add(ordinary.filter_map(|record| match record {

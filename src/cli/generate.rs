@@ -11,13 +11,14 @@ use clap::Args;
 
 use super::output::{print, tell};
 use crate::event::Timestamp;
-use crate::generate::{Config, Generator, Kind, write};
+use crate::generate::{Config, Generator, Kind, Outputs, write};
 use crate::rules::correlation::parse_span;
 
 /// Write traffic of a made-up shop, with staged attacks and labels
 ///
-/// Writes access.log (combined format), events.jsonl (application events) and labels.jsonl (what was staged, when, from
-/// where) into a directory. The same options write the same bytes.
+/// Writes access.log (combined format), events.jsonl (application events), webhooks.jsonl (bodies of webhooks as the
+/// WhatsApp Business Platform posts them) and labels.jsonl (what was staged, when, from where or about what) into a
+/// directory. The same options write the same bytes.
 #[derive(Args)]
 pub struct Generate {
     /// Directory to write into; made if missing
@@ -26,6 +27,9 @@ pub struct Generate {
     /// About how many lines of access log
     #[arg(long, default_value_t = 1_000_000)]
     lines: u64,
+    /// About how many bodies of webhooks, beside those of what is staged
+    #[arg(long, default_value_t = 20_000)]
+    messages: u64,
     /// Seed
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -66,6 +70,7 @@ impl Generate {
                 print(|out| {
                     Kind::ALL
                         .iter()
+                        .chain(Kind::MESSAGING)
                         .try_for_each(|kind| writeln!(out, "{:<40} {}", kind.name(), kind.description()))
                 })?;
                 return Ok(ExitCode::SUCCESS);
@@ -73,7 +78,7 @@ impl Generate {
         };
         let kinds = match (&self.kinds, self.peaceful) {
             (_, true) => Vec::new(),
-            (kinds, _) if kinds.is_empty() => Kind::ALL.to_vec(),
+            (kinds, _) if kinds.is_empty() => [Kind::ALL, Kind::MESSAGING].concat(),
             (kinds, _) => kinds.clone(),
         };
         let config = Config {
@@ -82,6 +87,7 @@ impl Generate {
             addresses: self.addresses,
             start: self.start.as_micros().div_euclid(1_000_000),
             duration: self.duration,
+            messages: self.messages,
             attacks: kinds,
         };
         std::fs::create_dir_all(directory).with_context(|| directory.display().to_string())?;
@@ -91,15 +97,21 @@ impl Generate {
                 .map(|file| BufWriter::with_capacity(1 << 18, file))
                 .with_context(|| path.display().to_string())
         };
-        let mut outputs = (output("access.log")?, output("events.jsonl")?, output("labels.jsonl")?);
+        let outputs = Outputs {
+            access: &mut output("access.log")?,
+            events: &mut output("events.jsonl")?,
+            webhooks: &mut output("webhooks.jsonl")?,
+            labels: &mut output("labels.jsonl")?,
+        };
         for (kind, speed) in Generator::new(&config)?.unstaged() {
             tell(format_args!("{kind} ({speed:?}) does not fit into the duration and is left out"));
         }
-        let done = write(&config, &mut outputs.0, &mut outputs.1, &mut outputs.2, |_| {})?;
+        let done = write(&config, outputs, |_| {})?;
         tell(format_args!(
-            "{} lines, {} events and {} labels in {}",
+            "{} lines, {} events, {} webhooks and {} labels in {}",
             done.lines,
             done.events,
+            done.webhooks,
             done.labels,
             directory.display()
         ));

@@ -219,6 +219,7 @@ impl Writer {
             addresses: 50_000,
             start: start_ms / 1000,
             duration,
+            messages: 0,
             attacks: Kind::attacks().collect(),
         })?;
         let traffic = traffic.filter_map(|record| match record {

@@ -21,13 +21,15 @@ pub struct Config {
     /// How long it lasts. Three hours are enough for every attack, the slowest included; those that do not
     /// fit are left out, and [`Generator::unstaged`](crate::generate::Generator::unstaged) names them.
     pub duration: Duration,
+    /// About how many bodies of webhooks to write beside those of what is staged; none when this is 0.
+    pub messages: u64,
     /// What to stage amid the ordinary traffic, attacks and labelled innocents. Each is staged at least once
-    /// in each of its ways: fast, slow, from many addresses.
+    /// in each of its ways: fast, slow, from many addresses. Of [`Kind::MESSAGING`] each is staged once.
     pub attacks: Vec<Kind>,
 }
 
 impl Default for Config {
-    /// A day of a middling shop with everything staged in it.
+    /// A day of a middling shop with everything staged in it that logs tell of, and no webhooks.
     fn default() -> Config {
         Config {
             seed: 1,
@@ -35,6 +37,7 @@ impl Default for Config {
             addresses: 20_000,
             start: 1_795_478_400,
             duration: Duration::from_secs(24 * 60 * 60),
+            messages: 0,
             attacks: Kind::ALL.to_vec(),
         }
     }
@@ -71,7 +74,7 @@ impl Config {
         if self.addresses == 0 {
             return Err(ConfigError::NoAddresses);
         }
-        if self.lines > MOST_LINES {
+        if self.lines.max(self.messages) > MOST_LINES {
             return Err(ConfigError::TooManyLines);
         }
         let lasts = i64::try_from(self.duration.as_millis()).map_err(|_| ConfigError::OutOfTime)?;

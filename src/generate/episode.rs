@@ -90,7 +90,7 @@ impl Plan {
     pub(super) fn expected_lines(&self) -> u64 {
         match self.stream {
             Stream::Access => u64::from(self.lines[0] + self.lines[1]) / 2,
-            Stream::Events => 0,
+            Stream::Events | Stream::Webhooks => 0,
         }
     }
 
@@ -200,6 +200,7 @@ impl Episode {
             Subject::Addresses { addresses } if addresses.is_empty() => {}
             Subject::Addresses { addresses } => self.addresses = addresses,
             Subject::Account { account } => self.named = Some(account),
+            Subject::Number { .. } | Subject::Business { .. } => {}
         }
     }
 

@@ -12,6 +12,7 @@ use crate::generate::population::Population;
 use crate::generate::programme::Programme;
 use crate::generate::random::Random;
 use crate::generate::stage::Stage;
+use crate::generate::webhooks::Feed;
 
 /// Writes traffic in the order of time. Its memory does not grow with the lines it writes.
 pub struct Generator {
@@ -21,6 +22,8 @@ pub struct Generator {
     agenda: Agenda,
     door: Door,
     programme: Programme,
+    feed: Feed,
+    unstaged: Vec<(Kind, Speed)>,
     end_ms: i64,
     lines_expected: u64,
     labels: VecDeque<Label>,
@@ -78,12 +81,16 @@ impl Generator {
             agenda: Agenda::default(),
             door: Door::new(ordinary, start_ms, end_ms),
             programme,
+            feed: Feed::new(config.seed, config.messages, &config.attacks, start_ms, end_ms),
+            unstaged: Vec::new(),
             end_ms,
             lines_expected: ordinary + staged,
             labels: VecDeque::new(),
         };
         // The first round is planned at once, so that what does not fit is known before anything is written.
         generator.programme.begin_round(&mut generator.random, &generator.population, &mut generator.agenda);
+        let told = generator.feed.unstaged().iter().map(|kind| (*kind, Speed::Fast));
+        generator.unstaged = generator.programme.unstaged().iter().copied().chain(told).collect();
         Ok(generator)
     }
 
@@ -94,7 +101,7 @@ impl Generator {
 
     /// What was asked for and takes longer than the duration, so that it will not be staged.
     pub fn unstaged(&self) -> &[(Kind, Speed)] {
-        self.programme.unstaged()
+        &self.unstaged
     }
 
     /// Writes the next line into `text`, whose former content is gone, without a line break. A label leaves
@@ -105,7 +112,13 @@ impl Generator {
             return Some(Step::Label(label));
         }
         self.open_until_next();
-        let at_ms = self.agenda.next_ms().unwrap_or(self.end_ms);
+        let at_ms = self.agenda.next_ms().unwrap_or(self.end_ms).min(self.end_ms);
+        if let Some(body_ms) = self.feed.next_ms().filter(|body_ms| *body_ms < at_ms) {
+            self.feed.write(text);
+            self.labels.extend(self.feed.labels());
+            return Some(Step::Line { at_ms: body_ms, stream: Stream::Webhooks });
+        }
+        self.labels.extend(self.feed.labels());
         if at_ms >= self.end_ms {
             self.labels.extend(self.agenda.close());
             return self.labels.pop_front().map(Step::Label);

@@ -9,7 +9,8 @@ use crate::generate::kinds::Kind;
 /// One staged attack or innocent, as a line of the label file has it.
 ///
 /// The lines an attack wrote are those of its subject between `start` and `end`, both included: no other
-/// line has the subject's addresses, or, for an account, its name.
+/// line has the subject's addresses, or, for an account, its name. Webhooks are about the business, whoever
+/// caused them, so there others come between.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Label {
     /// What was staged.
@@ -52,6 +53,18 @@ pub enum Subject {
         #[serde(rename = "user.name")]
         account: String,
     },
+    /// One number of the business on WhatsApp. Ordinary webhooks are about it too.
+    Number {
+        /// Its id.
+        #[serde(rename = "whatsapp.phone_number_id")]
+        phone_number_id: String,
+    },
+    /// The WhatsApp Business account as a whole.
+    Business {
+        /// Its id.
+        #[serde(rename = "whatsapp.waba.id")]
+        waba_id: String,
+    },
 }
 
 /// How patient an attacker is: minutes, or the better part of an hour and more.
@@ -64,7 +77,7 @@ pub enum Speed {
     Slow,
 }
 
-/// Which of the two logs a line belongs to.
+/// Which of the outputs a line belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Stream {
@@ -72,6 +85,8 @@ pub enum Stream {
     Access,
     /// The application's own events, as JSON lines.
     Events,
+    /// Bodies of webhooks, as the WhatsApp Business Platform posts them.
+    Webhooks,
 }
 
 #[cfg(test)]
@@ -86,6 +101,8 @@ mod tests {
                 addresses: vec![IpAddr::from([198, 18, 0, 7]), IpAddr::from([198, 19, 0, 7])],
             },
             Subject::Account { account: "ana.silva".into() },
+            Subject::Number { phone_number_id: "106540352242922".into() },
+            Subject::Business { waba_id: "102290129340398".into() },
         ] {
             let label = Label {
                 kind: Kind::PasswordSpray,

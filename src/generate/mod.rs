@@ -7,7 +7,8 @@
 //! ```text
 //! door (ordinary visits)    \
 //!                            agenda -> one line at a time, in the order of time -> generator -> write
-//! programme (staged kinds)  /
+//! programme (staged kinds)  /                                                   /
+//!                                               webhooks (bodies of webhooks) -
 //! ```
 //!
 //! Who comes writes one line whenever it is its turn and says when its next turn is; the agenda is a heap of
@@ -18,6 +19,7 @@
 //! | something staged | one line of the list in `kinds/mod.rs`, one `Script` in the room of its theme |
 //! | a kind of visitor | a file in `visit/`, a variant and a share in `visit/mod.rs` |
 //! | a page or a product | `shop.rs` |
+//! | something staged on WhatsApp | one line of the list in `kinds/mod.rs`, one `Act` in the room of its theme |
 //!
 //! Nothing reads a clock, and nothing uses floating point: the same [`Config`] gives the same bytes anywhere.
 //!
@@ -42,6 +44,7 @@ mod shop;
 mod stage;
 mod staging;
 mod visit;
+mod webhooks;
 mod write;
 
 pub use config::{Config, ConfigError};
@@ -49,7 +52,7 @@ pub use generator::{Generator, Record, Step, TimedLine};
 pub use kinds::{Kind, UnknownKind};
 pub use label::{Label, Speed, Stream, Subject};
 pub use staging::{NoSuchSpeed, Staged, Staging, stage};
-pub use write::{Progress, WriteError, write};
+pub use write::{Outputs, Progress, WriteError, write};
 
 #[cfg(test)]
 mod tests;

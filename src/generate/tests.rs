@@ -13,14 +13,23 @@ fn small() -> Config {
 fn the_same_configuration_gives_the_same_bytes() {
     let written = |config: &Config| {
         let (mut access, mut events, mut labels) = (Vec::new(), Vec::new(), Vec::new());
-        write(config, &mut access, &mut events, &mut labels, |_| {}).expect("vectors take everything");
-        (access, events, labels)
+        let mut webhooks = Vec::new();
+        let outputs = Outputs {
+            access: &mut access,
+            events: &mut events,
+            webhooks: &mut webhooks,
+            labels: &mut labels,
+        };
+        write(config, outputs, |_| {}).expect("vectors take everything");
+        (access, events, labels, webhooks)
     };
-    let config = Config { lines: 20_000, ..small() };
+    let attacks = Kind::ALL.iter().chain(Kind::MESSAGING).copied().collect();
+    let config = Config { lines: 20_000, messages: 5000, attacks, ..small() };
     let first = written(&config);
     assert!(first == written(&config), "two runs of one configuration differ");
     let other = written(&Config { seed: 2, ..config });
     assert!(first.0 != other.0 && first.1 != other.1 && first.2 != other.2, "another seed is other traffic");
+    assert!(first.3 != other.3 && !first.3.is_empty(), "and other webhooks");
 }
 
 #[test]
@@ -74,6 +83,7 @@ fn read(line: &TimedLine) -> (String, Option<String>, String) {
             let user = words.nth(1).filter(|user| *user != "-").map(str::to_owned);
             (address, user, clock::date_time(line.at_ms.div_euclid(1000)))
         }
+        Stream::Webhooks => panic!("no webhooks were asked for: {}", line.text),
         Stream::Events => {
             let event: serde_json::Value = serde_json::from_str(&line.text).expect("an event is JSON");
             let field = |name: &str| event[name].as_str().map(str::to_owned);
@@ -119,6 +129,7 @@ fn labels_agree_with_lines() {
             }
             Subject::Address { address } => vec![address.to_string()],
             Subject::Addresses { addresses } => addresses.iter().map(ToString::to_string).collect(),
+            Subject::Number { .. } | Subject::Business { .. } => panic!("no webhooks were asked for"),
         };
         let mut wrote = 0;
         for address in addresses {
@@ -170,7 +181,7 @@ fn ordinary_traffic_is_innocent() {
                     objects.entry((window, account)).or_default().insert(object.to_owned());
                 }
             }
-            (Stream::Events, None) => panic!("an event without an account: {}", line.text),
+            (Stream::Events | Stream::Webhooks, _) => panic!("an event without an account: {}", line.text),
         }
     }
     let most = failed.iter().max_by_key(|(_, count)| **count);
@@ -184,9 +195,10 @@ fn ordinary_traffic_is_innocent() {
 fn about_as_many_lines_come_as_are_asked_for() {
     for (lines, hours) in [(400_000, 24), (300_000, 3)] {
         let config = Config { lines, duration: Duration::from_secs(hours * 3600), ..small() };
-        let (mut access, mut events, mut labels) = (std::io::sink(), std::io::sink(), std::io::sink());
+        let [access, events, webhooks, labels] = &mut [(); 4].map(|()| std::io::sink());
         let mut calls = 0;
-        let done = write(&config, &mut access, &mut events, &mut labels, |_| calls += 1).expect("a sink");
+        let outputs = Outputs { access, events, webhooks, labels };
+        let done = write(&config, outputs, |_| calls += 1).expect("a sink");
         assert!(done.lines.abs_diff(lines) < lines / 20, "{lines} were asked for: {done:?}");
         assert!(done.events > lines / 100, "events are part of the traffic: {done:?}");
         assert!(calls > 10, "whoever waits must hear something");

@@ -1,4 +1,4 @@
-//! All of the traffic into three files.
+//! All of the traffic into four files.
 
 use std::io::{self, Write};
 
@@ -15,9 +15,11 @@ pub struct Progress {
     pub lines_expected: u64,
     /// Application events written.
     pub events: u64,
+    /// Bodies of webhooks written.
+    pub webhooks: u64,
     /// Labels written.
     pub labels: u64,
-    /// Bytes written to all three.
+    /// Bytes written to all four.
     pub bytes: u64,
 }
 
@@ -32,22 +34,32 @@ pub enum WriteError {
     Output(#[from] io::Error),
 }
 
+/// Where traffic is written. It comes in small pieces: hand over what is buffered.
+pub struct Outputs<'o> {
+    /// Lines of the access log.
+    pub access: &'o mut dyn Write,
+    /// Application events, as newline-delimited JSON.
+    pub events: &'o mut dyn Write,
+    /// Bodies of webhooks, one a line.
+    pub webhooks: &'o mut dyn Write,
+    /// Labels, as newline-delimited JSON.
+    pub labels: &'o mut dyn Write,
+}
+
 /// The caller hears of progress after so many lines: often enough for a bar, too rarely to cost anything.
 const LINES_PER_CALL: u64 = 16_384;
 
-/// Writes access-log lines, application events and labels, the latter as newline-delimited JSON, and says
-/// now and then how far it has come. Outputs are written in small pieces: hand over buffered ones.
+/// Writes all of it, and says now and then how far it has come.
 ///
 /// # Errors
 ///
 /// When the configuration cannot be, or an output fails.
 pub fn write(
     config: &Config,
-    access: &mut impl Write,
-    events: &mut impl Write,
-    labels: &mut impl Write,
+    outputs: Outputs<'_>,
     mut progress: impl FnMut(Progress),
 ) -> Result<Progress, WriteError> {
+    let Outputs { access, events, webhooks, labels } = outputs;
     let mut generator = Generator::new(config)?;
     let mut done = Progress { lines_expected: generator.lines_expected(), ..Progress::default() };
     let mut text = String::with_capacity(1024);
@@ -66,6 +78,11 @@ pub fn write(
                 events.write_all(text.as_bytes())?;
                 done.events += 1;
             }
+            Step::Line { stream: Stream::Webhooks, .. } => {
+                text.push('\n');
+                webhooks.write_all(text.as_bytes())?;
+                done.webhooks += 1;
+            }
             Step::Label(label) => {
                 text.push_str(&serde_json::to_string(&label).map_err(io::Error::from)?);
                 text.push('\n');
@@ -77,6 +94,7 @@ pub fn write(
     }
     access.flush()?;
     events.flush()?;
+    webhooks.flush()?;
     labels.flush()?;
     progress(done);
     Ok(done)

@@ -10,7 +10,7 @@ use watchbell::decode::{self, Format};
 use watchbell::engine::work::Chunk;
 use watchbell::engine::{Engine, Settings, Transition};
 use watchbell::event::Timestamp;
-use watchbell::generate::{Config, Kind, write};
+use watchbell::generate::{Config, Kind, Outputs, write};
 use watchbell::replay::replay;
 use watchbell::rules::RuleSet;
 
@@ -300,7 +300,9 @@ fn traffic(directory: &Path, lines: u64, kinds: &[Kind]) -> Vec<PathBuf> {
         |name: &str| std::fs::File::create(directory.join(name)).map(std::io::BufWriter::new).unwrap();
     let (mut access, mut events, mut labels) =
         (create("access.log"), create("events.jsonl"), create("labels.jsonl"));
-    write(&config, &mut access, &mut events, &mut labels, |_| {}).unwrap();
+    let webhooks = &mut std::io::sink();
+    let outputs = Outputs { access: &mut access, events: &mut events, webhooks, labels: &mut labels };
+    write(&config, outputs, |_| {}).unwrap();
     vec![directory.join("access.log"), directory.join("events.jsonl")]
 }
 
@@ -380,7 +382,8 @@ fn where_the_log_is_cut_does_not_matter() {
         ..Config::default()
     };
     let mut access = Vec::new();
-    write(&config, &mut access, &mut std::io::sink(), &mut std::io::sink(), |_| {}).unwrap();
+    let (events, webhooks, labels) = (&mut std::io::sink(), &mut std::io::sink(), &mut std::io::sink());
+    write(&config, Outputs { access: &mut access, events, webhooks, labels }, |_| {}).unwrap();
     let text = String::from_utf8(access).unwrap();
     let lines: Vec<&str> = text.lines().collect();
     let rules = RuleSet::load(true, &[directory.path().to_owned()]).unwrap();

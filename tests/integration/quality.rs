@@ -12,7 +12,7 @@ use watchbell::alert::Alert;
 use watchbell::allowlist::Allowlist;
 use watchbell::decode;
 use watchbell::engine::{Engine, Settings};
-use watchbell::generate::{self, Config, Kind, Label, Speed, Staging, Subject};
+use watchbell::generate::{self, Config, Kind, Label, Outputs, Speed, Staging, Subject};
 use watchbell::replay::replay;
 use watchbell::rules::{RuleSet, Severity};
 
@@ -85,7 +85,9 @@ fn micros(text: &str) -> i64 {
 /// Generates traffic, replays it, and finds out from the lines who had part in what.
 fn run(config: &Config) -> Traffic {
     let (mut access, mut events, mut labels) = (Vec::new(), Vec::new(), Vec::new());
-    generate::write(config, &mut access, &mut events, &mut labels, |_| {}).unwrap();
+    let webhooks = &mut std::io::sink();
+    let outputs = Outputs { access: &mut access, events: &mut events, webhooks, labels: &mut labels };
+    generate::write(config, outputs, |_| {}).unwrap();
     let alerts = alerts_of(&access, &events);
     let pairs = pairs(&String::from_utf8(access).unwrap(), &String::from_utf8(events).unwrap());
     let labels = String::from_utf8(labels).unwrap();
@@ -134,6 +136,7 @@ fn case(label: Label, pairs: &HashMap<Who, HashSet<Who>>) -> Case {
         Subject::Address { address: one } => [address(&one.to_string())].into(),
         Subject::Addresses { addresses } => addresses.iter().map(|one| address(&one.to_string())).collect(),
         Subject::Account { account } => [Who::Account(account.clone())].into(),
+        Subject::Number { .. } | Subject::Business { .. } => HashSet::new(),
     };
     let others = || subject.iter().filter_map(|who| pairs.get(who)).flatten().cloned();
     let involved = subject.iter().cloned().chain(others()).collect();

@@ -11,7 +11,7 @@ use watchbell::engine::recovery::KnownAlert;
 use watchbell::engine::work::Chunk;
 use watchbell::engine::{Engine, Settings, Transition};
 use watchbell::event::Timestamp;
-use watchbell::generate::{Config, Kind, write};
+use watchbell::generate::{Config, Kind, Outputs, write};
 use watchbell::rules::RuleSet;
 
 use crate::engine::{START, failures, line, rules};
@@ -135,7 +135,8 @@ fn every_kind_of_rule_goes_on_where_it_was() {
         ..Config::default()
     };
     let mut access = Vec::new();
-    write(&config, &mut access, &mut std::io::sink(), &mut std::io::sink(), |_| {}).unwrap();
+    let (events, webhooks, labels) = (&mut std::io::sink(), &mut std::io::sink(), &mut std::io::sink());
+    write(&config, Outputs { access: &mut access, events, webhooks, labels }, |_| {}).unwrap();
     let lines: Vec<String> = String::from_utf8(access).unwrap().lines().map(str::to_owned).collect();
     let rules = RuleSet::load(true, &[]).unwrap();
     let whole = told_with_a_break(&rules, &lines, &Format::Combined, &[]);
