@@ -12,6 +12,7 @@
 //! | level | room | what it is |
 //! |---|---|---|
 //! | 0 | [`event`] | the [`Event`](event::Event): what happened, in ECS names; time; the schema of fields |
+//! | 0 | [`pseudonym`] | keyed pseudonyms in place of people, messages and what they say |
 //! | 1 | [`decode`] | a line of a log becomes an event, or says why it cannot; one file a format |
 //! | 1 | [`clock`] | how far the times in a log are believed |
 //! | 1 | [`rules`] | Sigma documents: read, checked, linked |
@@ -71,6 +72,7 @@ pub mod intake;
 pub mod journal;
 pub mod live;
 pub mod matching;
+pub mod pseudonym;
 pub mod replay;
 pub mod rule_test;
 pub mod rules;
