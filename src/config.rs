@@ -12,7 +12,7 @@ use crate::allowlist::EntryConfig;
 use crate::clock::Tolerance;
 use crate::rules::fault::Place;
 use crate::rules::nearest;
-use crate::{decode, serve, sources, stream};
+use crate::{decode, journal, serve, sources, stream};
 
 /// A configuration file, in TOML.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -33,10 +33,12 @@ pub struct Config {
     pub sources: BTreeMap<String, sources::Config>,
     /// Where the service listens: `[serve]`.
     pub serve: serve::Config,
+    /// How long and how much of what arrives is kept in the state directory: `[journal]`.
+    pub journal: JournalConfig,
     /// What subscribers of the stream may take: `[stream]`.
     pub stream: stream::Limits,
-    /// Where the service keeps what it must know after a restart, such as how far files have been read. Without it,
-    /// it begins anew each time.
+    /// Where the service keeps what it must know after a restart: what arrived, how far files have been read, what alerts
+    /// there are. Without it, it begins anew each time.
     pub state_directory: Option<PathBuf>,
 }
 
@@ -84,6 +86,60 @@ impl ClockConfig {
     }
 }
 
+/// How long and how much of what arrives is kept.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct JournalConfig {
+    /// Days for which it is kept, 1 to 3,650. The counters are made of it after a restart, so it should reach back over the
+    /// longest window of a rule, twice.
+    #[serde(deserialize_with = "days")]
+    pub max_days: u64,
+    /// Mebibytes of the file beyond which the oldest is deleted, whatever its age; 16 or more.
+    #[serde(deserialize_with = "journal_mebibytes")]
+    pub max_mebibytes: u64,
+    /// The file with the secret that everything is sealed with, as 64 hexadecimal digits; made with a new one when there is
+    /// none. Without it, `key` in the state directory; the variable `WATCHBELL_KEY` goes before both.
+    pub key_file: Option<PathBuf>,
+}
+
+impl Default for JournalConfig {
+    fn default() -> Self {
+        Self { max_days: 30, max_mebibytes: 2048, key_file: None }
+    }
+}
+
+impl JournalConfig {
+    /// As the journal takes it.
+    pub fn limits(&self) -> journal::Limits {
+        journal::Limits {
+            max_age: Duration::from_secs(self.max_days * 24 * 3600),
+            max_bytes: self.max_mebibytes << 20,
+            ..journal::Limits::default()
+        }
+    }
+}
+
+fn days<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    within(deserializer, "max_days", 1..=3650)
+}
+
+fn journal_mebibytes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    within(deserializer, "max_mebibytes", 16..=16 << 20)
+}
+
+/// A number in a range.
+fn within<'de, D: Deserializer<'de>>(
+    deserializer: D,
+    name: &str,
+    range: RangeInclusive<u64>,
+) -> Result<u64, D::Error> {
+    let number = i64::deserialize(deserializer)?;
+    u64::try_from(number).ok().filter(|number| range.contains(number)).ok_or_else(|| {
+        let (least, most) = (range.start(), range.end());
+        serde::de::Error::custom(format!("expected {least} to {most} in {name}, not {number}"))
+    })
+}
+
 /// How much memory may be taken.
 #[derive(Clone, Copy, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -107,11 +163,7 @@ const MIN_WINDOWS_MEBIBYTES: u64 = 16;
 const MEBIBYTES: RangeInclusive<u64> = BESIDE_WINDOWS_MEBIBYTES + MIN_WINDOWS_MEBIBYTES..=16 << 20;
 
 fn mebibytes<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
-    let number = i64::deserialize(deserializer)?;
-    u64::try_from(number).ok().filter(|number| MEBIBYTES.contains(number)).ok_or_else(|| {
-        let (least, most) = (MEBIBYTES.start(), MEBIBYTES.end());
-        serde::de::Error::custom(format!("expected {least} to {most} in max_mebibytes, not {number}"))
-    })
+    within(deserializer, "max_mebibytes", MEBIBYTES)
 }
 
 impl Default for MemoryConfig {

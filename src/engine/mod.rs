@@ -400,16 +400,24 @@ impl Engine {
 
     /// The open alerts in which something was found since they were last told.
     pub fn updates(&mut self) -> Vec<Alert> {
-        let mut updates = Vec::new();
+        self.of_open(Notes::update)
+    }
+
+    /// The open alerts.
+    pub fn open_alerts(&self) -> Vec<Alert> {
+        self.of_open(|notes| notes.episode.as_deref().cloned())
+    }
+
+    fn of_open(&self, mut alert_of: impl FnMut(&mut Notes) -> Option<Alert>) -> Vec<Alert> {
+        let mut alerts = Vec::new();
         for (number, open) in self.open.iter().enumerate() {
             let mut partition = self.table.partition(number);
             for alert in open.lock().unwrap_or_else(PoisonError::into_inner).all() {
-                let update = partition.with_memo(alert.key, alert.window, Notes::update);
-                updates.extend(update.flatten());
+                alerts.extend(partition.with_memo(alert.key, alert.window, &mut alert_of).flatten());
             }
         }
-        updates.sort_by(|left, right| alert_order(left).cmp(&alert_order(right)));
-        updates
+        alerts.sort_by(|left, right| alert_order(left).cmp(&alert_order(right)));
+        alerts
     }
 
     /// Keeps work in which something is still to be counted, and the memory of the rest.

@@ -4,8 +4,8 @@
 //! again: an episode begins only where one is known to have been, and has that one's id. Reading back has to begin early
 //! enough for the windows to be full where the last findings of open alerts are: [`Engine::looks_back`] says how early.
 
-use std::collections::HashMap;
-use std::sync::{Arc, PoisonError};
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -153,16 +153,7 @@ impl Engine {
         let Some(recovery) = self.recovery.take() else { return Vec::new() };
         // What is found from here on is news.
         let _ = self.updates();
-        let mut open = std::collections::HashSet::new();
-        for (number, alerts) in self.open.iter().enumerate() {
-            let mut partition = self.table.partition(number);
-            for alert in alerts.lock().unwrap_or_else(PoisonError::into_inner).all() {
-                let id = partition.with_memo(alert.key, alert.window, |notes| {
-                    notes.episode.as_ref().map(|episode| episode.id.clone())
-                });
-                open.extend(id.flatten());
-            }
-        }
+        let open: HashSet<String> = self.open_alerts().into_iter().map(|alert| alert.id).collect();
         let known = recovery.known.into_values().flatten();
         let over = known.filter(|alert| alert.is_open() && !open.contains(&alert.id));
         let mut over: Vec<Alert> = over.map(|alert| alert.resolved(&self.shared, now)).collect();

@@ -19,21 +19,28 @@ use crate::telemetry::Register;
 pub struct Metrics {
     /// Time that a step took.
     pub step_seconds: Histogram,
-    /// Time from the arrival of the oldest line of a step to the telling of an alert.
-    pub latency_seconds: Histogram,
+    /// Alerts.
+    pub alerts: AlertMetrics,
     lines: IntCounterVec,
     events: IntCounterVec,
     undecodable: IntCounterVec,
     matches: IntCounterVec,
     refused: IntCounterVec,
-    opened: IntCounterVec,
-    resolved: IntCounterVec,
-    open: IntGaugeVec,
     totals: Vec<(IntCounter, Read)>,
     gauges: Vec<(IntGauge, Read)>,
     rules: Vec<RuleSeries>,
     rules_loaded: IntGauge,
     sources: HashMap<String, SourceSeries>,
+}
+
+/// What is counted of alerts.
+#[derive(Clone)]
+pub struct AlertMetrics {
+    /// Time from the arrival of the oldest line of a step to the telling of an alert.
+    pub latency_seconds: Histogram,
+    opened: IntCounterVec,
+    resolved: IntCounterVec,
+    open: IntGaugeVec,
 }
 
 /// The series of a rule, and what they said last.
@@ -120,15 +127,10 @@ impl Metrics {
             }),
             (register.gauge("watchbell_window_bytes", "Memory of all windows.")?, |c| c.table.bytes),
         ];
-        let open = register.gauges("watchbell_alerts_open", "Alerts that are open.", &["severity"])?;
-        Severity::ALL.iter().for_each(|severity| open.with_label_values(&[severity.name()]).set(0));
         let mut metrics = Self {
             step_seconds: register
                 .seconds("watchbell_step_duration_seconds", "Time that a step of the engine took.")?,
-            latency_seconds: register.seconds(
-                "watchbell_alert_latency_seconds",
-                "Time from the arrival of the oldest line of a step to the telling of an alert.",
-            )?,
+            alerts: AlertMetrics::register(register)?,
             lines: register.counters(
                 "watchbell_lines_total",
                 "Lines read, without blank ones and the comments of W3C logs.",
@@ -150,17 +152,6 @@ impl Metrics {
                 "Findings of a rule that opened no alert because too many are open.",
                 &["rule"],
             )?,
-            opened: register.counters(
-                "watchbell_alerts_opened_total",
-                "Alerts opened.",
-                &["rule", "severity"],
-            )?,
-            resolved: register.counters(
-                "watchbell_alerts_resolved_total",
-                "Alerts resolved.",
-                &["rule", "severity"],
-            )?,
-            open,
             totals,
             gauges,
             rules: Vec::new(),
@@ -188,8 +179,8 @@ impl Metrics {
                 let name = rule.name.name.as_str();
                 if reported.contains(&index) {
                     let labels = [name, rule.severity.name()];
-                    self.opened.with_label_values(&labels);
-                    self.resolved.with_label_values(&labels);
+                    self.alerts.opened.with_label_values(&labels);
+                    self.alerts.resolved.with_label_values(&labels);
                 }
                 RuleSeries {
                     matches: self.matches.with_label_values(&[name]),
@@ -240,9 +231,38 @@ impl Metrics {
         }
         &self.sources[source]
     }
+}
+
+impl AlertMetrics {
+    fn register(register: Register<'_>) -> Result<Self, prometheus::Error> {
+        let open = register.gauges("watchbell_alerts_open", "Alerts that are open.", &["severity"])?;
+        Severity::ALL.iter().for_each(|severity| open.with_label_values(&[severity.name()]).set(0));
+        Ok(Self {
+            latency_seconds: register.seconds(
+                "watchbell_alert_latency_seconds",
+                "Time from the arrival of the oldest line of a step to the telling of an alert.",
+            )?,
+            opened: register.counters(
+                "watchbell_alerts_opened_total",
+                "Alerts opened.",
+                &["rule", "severity"],
+            )?,
+            resolved: register.counters(
+                "watchbell_alerts_resolved_total",
+                "Alerts resolved.",
+                &["rule", "severity"],
+            )?,
+            open,
+        })
+    }
+
+    /// Alerts that were open before the start.
+    pub fn start_with<'a>(&self, open: impl IntoIterator<Item = &'a Alert>) {
+        open.into_iter().for_each(|alert| self.open.with_label_values(&[alert.severity.name()]).inc());
+    }
 
     /// Counts what became of an alert.
-    pub fn add_alert(&self, change: Change, alert: &Alert) {
+    pub fn add(&self, change: Change, alert: &Alert) {
         let severity = alert.severity.name();
         let open = self.open.with_label_values(&[severity]);
         match change {
@@ -259,7 +279,7 @@ impl Metrics {
     }
 
     /// How many alerts are open, by severity.
-    pub fn open_alerts(&self) -> Map<String, Value> {
+    pub fn open(&self) -> Map<String, Value> {
         let of = |severity: Severity| self.open.with_label_values(&[severity.name()]).get();
         Severity::ALL.iter().map(|severity| (severity.name().to_owned(), of(*severity).into())).collect()
     }

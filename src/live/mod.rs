@@ -4,30 +4,40 @@
 //! counted, and what became of alerts is told. Under little load a step is a line and comes at once; under much it is
 //! many lines, which cost less each. It never waits for anyone but the sources.
 //!
+//! Where there is a journal, lines come through it, and when the engine starts it counts again what it had counted before
+//! (`recovery`). Alerts are told when they are kept (`teller`).
+//!
 //! Lines by source, alerts and latency are counted in each step; what else the engine has in its books is looked at once
 //! a second, with the statistics.
 
+mod input;
 mod memory;
 mod metrics;
+mod recovery;
 mod streams;
+mod teller;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
 use tokio::runtime::Handle;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, oneshot};
 
+use self::input::Taken;
+pub use self::input::{Input, blocks};
 pub use self::memory::{Budget, resident_bytes};
 pub use self::metrics::Metrics;
+pub use self::recovery::Recovery;
 use self::streams::Streams;
-use crate::alert::Alert;
+pub use self::teller::Teller;
+use self::teller::news_of;
 use crate::decode::{self, Tally};
 use crate::engine::reload::{Compiled, Compiler};
 use crate::engine::work::Chunk;
-use crate::engine::{Counts, Engine, Transition};
+use crate::engine::{Counts, Engine};
 use crate::event::Timestamp;
-use crate::intake::{self, Lines, Outlet};
+use crate::intake::{self, Lines, Stream};
 use crate::stream::{Change, Hub, KnownRules};
 
 /// Most bytes of a step: a few milliseconds of work.
@@ -75,9 +85,13 @@ pub struct Parts {
     /// How much memory may be taken.
     pub budget: Budget,
     /// Where lines come from.
-    pub outlet: Outlet,
+    pub input: Input,
+    /// What to go on from, where there was something before.
+    pub recovery: Option<Recovery>,
     /// Where what happens is told.
     pub hub: Arc<Hub>,
+    /// Where alerts are told.
+    pub teller: Teller,
     /// Where it is counted.
     pub metrics: Metrics,
 }
@@ -103,16 +117,20 @@ impl Control {
     }
 }
 
+/// The stream of some lines, and who is told what became of them.
+type Waiting = (Arc<Stream>, Option<oneshot::Sender<Tally>>);
+
 /// A running engine and what it talks to.
 pub struct Live {
     engine: Engine,
     decode: Arc<decode::Settings>,
     lateness: Duration,
     budget: Budget,
-    outlet: Outlet,
+    input: Input,
     commands: mpsc::UnboundedReceiver<Command>,
     streams: Streams,
     hub: Arc<Hub>,
+    teller: Teller,
     metrics: Metrics,
     ticks: u64,
     lines_at_tick: u64,
@@ -126,19 +144,20 @@ impl Live {
         parts: Parts,
         life: impl Send + 'static,
     ) -> std::io::Result<(Control, std::thread::JoinHandle<()>)> {
-        let Parts { engine, decode, lateness, budget, outlet, hub, metrics } = parts;
+        let Parts { engine, decode, lateness, budget, input, recovery, hub, teller, metrics } = parts;
         let (sender, commands) = mpsc::unbounded_channel();
-        let control = Control { compiler: engine.compiler(), commands: sender, wake: outlet.wake() };
+        let control = Control { compiler: engine.compiler(), commands: sender, wake: input.wake() };
         tell_rules(&hub, &engine);
         let mut live = Self {
             engine,
             decode,
             lateness,
             budget,
-            outlet,
+            input,
             commands,
             streams: Streams::default(),
             hub,
+            teller,
             metrics,
             ticks: 0,
             lines_at_tick: 0,
@@ -148,6 +167,9 @@ impl Live {
         let runtime = Handle::current();
         let thread = std::thread::Builder::new().name("engine".to_owned()).spawn(move || {
             let _life = life;
+            if let Some(recovery) = recovery {
+                live.recover(recovery);
+            }
             live.run(&runtime);
         })?;
         Ok((control, thread))
@@ -155,10 +177,13 @@ impl Live {
 
     fn run(&mut self, runtime: &Handle) {
         let mut next_tick = Instant::now() + TICK;
-        while let Some(lines) = self.outlet.take(MAX_STEP_BYTES) {
+        while let Some(Taken { lines, complete }) = self.input.take(MAX_STEP_BYTES) {
             let bytes: usize = lines.iter().map(|lines| lines.text.len()).sum();
             if !lines.is_empty() {
                 self.step(lines);
+            }
+            if let Some(block) = complete {
+                self.teller.counted(block);
             }
             while let Ok(command) = self.commands.try_recv() {
                 self.obey(command);
@@ -171,17 +196,19 @@ impl Live {
             }
             if bytes == 0 {
                 let rest = next_tick.saturating_duration_since(now);
-                let _ = runtime.block_on(async { tokio::time::timeout(rest, self.outlet.wait()).await });
+                let _ = runtime.block_on(async { tokio::time::timeout(rest, self.input.wait()).await });
             } else if bytes < SMALL_STEP_BYTES {
                 std::thread::sleep(REST);
             }
         }
         self.tick(intake::now());
+        self.tell_updates(intake::now());
+        self.teller.note();
     }
 
     fn obey(&mut self, command: Command) {
         match command {
-            Command::Stop => self.outlet.close(),
+            Command::Stop => self.input.close(),
             Command::Reload(reload) => {
                 let Reload { compiled, decode, budget } = *reload;
                 let now = intake::now();
@@ -193,7 +220,7 @@ impl Live {
                 self.decode = decode;
                 tell_rules(&self.hub, &self.engine);
                 self.metrics.follow_rules(&self.engine);
-                self.tell(transitions, now);
+                self.teller.tell(news_of(transitions), now);
             }
         }
     }
@@ -202,13 +229,7 @@ impl Live {
     fn step(&mut self, lines: Vec<Lines>) {
         let began = Instant::now();
         let oldest = lines.iter().map(|lines| lines.received).min().unwrap_or_default();
-        let mut waiting = Vec::with_capacity(lines.len());
-        let mut chunks = Vec::with_capacity(lines.len());
-        for Lines { stream, text, format, received, counted, .. } in lines {
-            let source = self.streams.number(&mut self.engine, &stream, &self.decode);
-            chunks.push(Chunk { source, text, format, received: Some(received) });
-            waiting.push((stream, counted));
-        }
+        let (chunks, waiting) = self.chunks(lines);
         let tallies = self.engine.read(chunks);
         if self.hub.wants_events() {
             let hub = &self.hub;
@@ -216,7 +237,7 @@ impl Live {
                 .for_each_event(|source, _, event| hub.publish_event(&source.name, &source.tenant, event));
         }
         let transitions = self.engine.count(None);
-        self.tell(transitions, oldest);
+        self.teller.tell(news_of(transitions), oldest);
         for ((stream, counted), tally) in waiting.into_iter().zip(tallies) {
             self.metrics.add_lines(&stream.source, &tally);
             if let Some(counted) = counted {
@@ -227,19 +248,21 @@ impl Live {
         self.metrics.step_seconds.observe(began.elapsed().as_secs_f64());
     }
 
-    fn tell(&self, transitions: Vec<Transition>, received: Timestamp) {
-        for transition in transitions {
-            let (change, alert) = match &transition {
-                Transition::Opened(alert) => (Change::Opened, alert),
-                Transition::Resolved(alert) => (Change::Resolved, alert),
-            };
-            self.hub.publish_alert(change, alert);
-            self.metrics.add_alert(change, alert);
-            if change == Change::Opened {
-                self.metrics.latency_seconds.observe(seconds_between(received, intake::now()));
-            }
-            log(change, alert);
+    /// Lines as the engine takes them, and who waits for what becomes of them.
+    fn chunks(&mut self, lines: Vec<Lines>) -> (Vec<Chunk>, Vec<Waiting>) {
+        let mut waiting = Vec::with_capacity(lines.len());
+        let mut chunks = Vec::with_capacity(lines.len());
+        for Lines { stream, text, format, received, counted, offset: _ } in lines {
+            let source = self.streams.number(&mut self.engine, &stream, &self.decode);
+            chunks.push(Chunk { source, text, format, received: Some(received) });
+            waiting.push((stream, counted));
         }
+        (chunks, waiting)
+    }
+
+    fn tell_updates(&mut self, now: Timestamp) {
+        let updates = self.engine.updates().into_iter().map(|alert| (Change::Updated, alert));
+        self.teller.tell(updates.collect(), now);
     }
 
     /// Says how many lines could not be read since it was last said.
@@ -260,12 +283,11 @@ impl Live {
         self.ticks += 1;
         // What comes later than that is not counted.
         let transitions = self.engine.advance_to(now.before(self.lateness));
-        self.tell(transitions, now);
+        self.teller.tell(news_of(transitions), now);
         if self.ticks.is_multiple_of(TICKS_PER_UPDATE) {
-            for alert in self.engine.updates() {
-                self.hub.publish_alert(Change::Updated, &alert);
-            }
+            self.tell_updates(now);
         }
+        self.teller.note();
         self.streams.forget_ended();
         // All of the books are copied here and nowhere else: metrics that come from them are a second old at most.
         let counts = self.engine.counts();
@@ -288,7 +310,7 @@ impl Live {
             "subjects": counts.table.subjects,
             "window_bytes": counts.table.bytes,
             "evicted": counts.table.evicted,
-            "alerts_open": self.metrics.open_alerts(),
+            "alerts_open": self.metrics.alerts.open(),
         }));
     }
 }
@@ -299,20 +321,4 @@ fn tell_rules(hub: &Hub, engine: &Engine) {
     let names = shared.rules.iter().map(|rule| (rule.name.name.clone(), rule.name.id.clone()));
     hub.set_rules(KnownRules::new(names));
     hub.set_schema(Arc::clone(&shared.schema));
-}
-
-fn seconds_between(from: Timestamp, to: Timestamp) -> f64 {
-    (to.as_micros() - from.as_micros()).max(0) as f64 / 1e6
-}
-
-fn log(change: Change, alert: &Alert) {
-    tracing::info!(
-        alert.id = alert.id,
-        rule.name = alert.rule.name,
-        severity = %alert.severity,
-        subject = alert.subject_text(),
-        observed = alert.observed,
-        "alert {}",
-        change.name(),
-    );
 }

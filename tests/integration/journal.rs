@@ -30,7 +30,14 @@ fn open(directory: &Path, limits: Limits) -> watchbell::journal::Opened {
 
 fn lines(source: &str, text: String) -> Lines {
     let stream = Stream { source: source.into(), tenant: "".into(), name: source.into() };
-    Lines { stream: Arc::new(stream), text, format: Format::Json, received: now(), counted: None, offset: None }
+    Lines {
+        stream: Arc::new(stream),
+        text,
+        format: Format::Json,
+        received: now(),
+        counted: None,
+        offset: None,
+    }
 }
 
 fn append(writer: &Writer, text: String, keys: Vec<u64>) -> oneshot::Receiver<Result<Stored, Failed>> {
@@ -199,8 +206,7 @@ fn read_damaged(directory: &Path, bytes: &[u8]) -> Option<(Vec<String>, usize)> 
     // It is written to, or says that it cannot be.
     let (writer, running) = opened.start(|_| {}).ok()?;
     let (stored, answer) = oneshot::channel();
-    let record =
-        Record { lines: lines("push", "{}\n".to_owned()), keys: vec![7], stored: Some(stored) };
+    let record = Record { lines: lines("push", "{}\n".to_owned()), keys: vec![7], stored: Some(stored) };
     writer.append(record).unwrap();
     let _ = answer.blocking_recv().unwrap();
     drop(writer);

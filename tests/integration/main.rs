@@ -10,6 +10,7 @@ mod hostile;
 mod journal;
 mod quality;
 mod recovery;
+mod restarts;
 mod serve;
 mod service;
 mod sources;

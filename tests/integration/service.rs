@@ -41,7 +41,7 @@ struct Service {
 type Socket = tokio_tungstenite::WebSocketStream<tokio_tungstenite::MaybeTlsStream<tokio::net::TcpStream>>;
 
 /// A directory with a rule and a configuration that follows `app.jsonl` in it.
-fn directory() -> tempfile::TempDir {
+pub fn directory() -> tempfile::TempDir {
     let directory = tempfile::tempdir().unwrap();
     std::fs::create_dir(directory.path().join("rules")).unwrap();
     std::fs::write(directory.path().join("rules/three.yml"), rule()).unwrap();
@@ -49,11 +49,11 @@ fn directory() -> tempfile::TempDir {
     directory
 }
 
-fn config_of(directory: &Path) -> PathBuf {
+pub fn config_of(directory: &Path) -> PathBuf {
     directory.join("watchbell.toml")
 }
 
-fn config(directory: &Path, more: &str) -> String {
+pub fn config(directory: &Path, more: &str) -> String {
     let directory = directory.display();
     format!(
         "state_directory = '{directory}/state'\n\
@@ -87,8 +87,7 @@ impl Service {
     }
 
     async fn metric(&self, name: &str) -> Option<f64> {
-        let text = get(&self.url, "/metrics").await;
-        text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok())
+        metric(&self.url, name).await
     }
 
     async fn metric_becomes(&self, name: &str, wanted: f64) {
@@ -109,14 +108,20 @@ impl Service {
     }
 }
 
-fn append(path: &Path, lines: &[String]) {
+/// The value of a series.
+pub async fn metric(address: &str, name: &str) -> Option<f64> {
+    let text = get(address, "/metrics").await;
+    text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' ')?.parse().ok())
+}
+
+pub fn append(path: &Path, lines: &[String]) {
     let mut file = std::fs::OpenOptions::new().create(true).append(true).open(path).unwrap();
     let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
     file.write_all(text.as_bytes()).unwrap();
 }
 
 /// Failed logins, now.
-fn failures(user: &str, count: usize) -> Vec<String> {
+pub fn failures(user: &str, count: usize) -> Vec<String> {
     let line = format!(r#"{{"user.name":"{user}","event.outcome":"failure","source.ip":"192.0.2.1"}}"#);
     vec![line; count]
 }
@@ -267,11 +272,11 @@ async fn a_subscription_to_a_rule_that_is_not_loaded_is_refused_and_one_that_exi
 }
 
 /// A program that runs, and what it has said.
-struct Process(Child, Arc<Mutex<Vec<String>>>);
+pub struct Process(pub Child, Arc<Mutex<Vec<String>>>);
 
 impl Process {
     /// Starts the program and gives its address.
-    fn start(directory: &Path) -> (Self, String) {
+    pub fn start(directory: &Path) -> (Self, String) {
         let mut child = Command::new(env!("CARGO_BIN_EXE_watchbell"))
             .args(["run", "--config"])
             .arg(config_of(directory))
@@ -308,7 +313,18 @@ impl Process {
         }
     }
 
-    fn signal(&self, signal: &str) {
+    /// Ends it at once, as a crash does.
+    pub fn kill(&mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+
+    /// All that it has said.
+    pub fn said(&self) -> Vec<String> {
+        self.1.lock().unwrap().clone()
+    }
+
+    pub fn signal(&self, signal: &str) {
         let status = Command::new("kill").args([signal, &self.0.id().to_string()]).status().unwrap();
         assert!(status.success());
     }

@@ -1,17 +1,22 @@
 //! The service as a value: everything is bound and wired here, and taken down in the order of the flow.
 //!
 //! ```text
-//! sources -> intake -> live (the engine's thread) -> stream -> serve
+//! sources -> intake -> [journal] -> live (the engine's thread) -> stream -> serve
 //! ```
+//!
+//! The journal is there when there is a state directory. Then nothing that was taken in is lost by a restart, and what was
+//! counted is counted again from it before anything new is.
 //!
 //! Stopping is closing the tap: sources stop and hand over what they have read, the engine counts it, subscribers get
 //! what is left for them, and then the server closes. Signals are heard by whoever runs this, so that a test can run the
 //! whole service.
 
-use std::fs::{File, TryLockError};
+mod kept;
+
+use std::fs::File;
 use std::future::Future;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,7 +29,8 @@ use crate::allowlist::Allowlist;
 use crate::config::Config;
 use crate::engine::{Engine, Settings};
 use crate::intake::{Outlet, Stream, now};
-use crate::live::{self, Budget, Command, Control, Live, Reload};
+use crate::journal;
+use crate::live::{self, Budget, Command, Control, Input, Live, Recovery, Reload, Teller};
 use crate::rules::RuleSet;
 use crate::serve::Readiness;
 use crate::stream::Hub;
@@ -104,27 +110,9 @@ pub struct App {
     readiness: Arc<Readiness>,
     registry: Registry,
     hub: Arc<Hub>,
+    journal: Option<Journalling>,
     /// Held while this process uses the state directory.
     _lock: Option<File>,
-}
-
-/// Keeps others from the state directory: two that note in it how far they have read would undo one another's notes.
-fn lock(directory: &Path) -> anyhow::Result<File> {
-    std::fs::create_dir_all(directory).with_context(|| format!("cannot make {}", directory.display()))?;
-    let path = directory.join("lock");
-    let lock = File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
-    match lock.try_lock() {
-        Ok(()) => Ok(lock),
-        Err(TryLockError::WouldBlock) => {
-            bail!(
-                "state_directory {} is in use by another watchbell: stop it, or name another directory",
-                directory.display()
-            )
-        }
-        Err(TryLockError::Error(error)) => {
-            Err(error).with_context(|| format!("cannot lock {}", path.display()))
-        }
-    }
 }
 
 impl App {
@@ -138,7 +126,13 @@ impl App {
         if config.sources.contains_key(PUSH) {
             bail!("sources.{PUSH} is what is pushed over HTTP: give the source another name");
         }
-        let lock = config.state_directory.as_deref().map(lock).transpose()?;
+        let kept = match config.state_directory.clone() {
+            Some(directory) => {
+                let journal = config.journal.clone();
+                Some(tokio::task::spawn_blocking(move || kept::open(&directory, &journal)).await??)
+            }
+            None => None,
+        };
         let registry = Registry::new();
         let reloads = Reloads::register(&registry)?;
         // What can fail for want of a free port comes first: loading rules takes longer.
@@ -158,21 +152,48 @@ impl App {
         let mut outlet = Outlet::default();
         let push = outlet.add_inlet();
         let (stop_sources, stop) = watch::channel(false);
-        let kept = sources::Kept { directory: config.state_directory.clone(), offsets: None };
+        let kept_by_sources = sources::Kept {
+            directory: config.state_directory.clone(),
+            offsets: kept.as_ref().map(|kept| kept::offsets(&kept.opened)),
+        };
         let mut running = Vec::new();
         for (name, source) in &config.sources {
             let inlet = outlet.add_inlet();
-            running.push(sources::start(name, source, inlet, &source_metrics, stop.clone(), &kept).await?);
+            running.push(
+                sources::start(name, source, inlet, &source_metrics, stop.clone(), &kept_by_sources).await?,
+            );
         }
         let readiness = Arc::new(Readiness::default());
         let life = readiness.engine_life();
+        let alerts = live_metrics.alerts.clone();
+        let (input, recovery, teller, journal, lock) = match kept {
+            None => (Input::Sources(outlet), None, Teller::direct(Arc::clone(&hub), alerts), None, None),
+            Some(kept::Kept { opened, lock }) => {
+                let found = opened.found.clone();
+                let reader = opened.journal.clone();
+                let (hand_on, blocks) = live::blocks();
+                let (writer, thread) = opened.start(hand_on)?;
+                let watched = config.sources.keys().map(String::as_str).chain([PUSH]);
+                kept::note_gap(&writer, watched, found.last_alive, now());
+                let watched = config.sources.keys().map(String::as_str).chain([PUSH]);
+                let metrics = journal::Metrics::register(&registry, watched)?;
+                let (teller, telling) = Teller::through(writer.clone(), metrics, Arc::clone(&hub), alerts);
+                let (stop_feed, stop) = watch::channel(false);
+                let feed = tokio::spawn(journal::feed(outlet, writer.clone(), stop));
+                let recovery = recovery(&readiness, reader, &found);
+                let journal = Journalling { writer, thread, telling, feed, stop_feed };
+                (Input::Journal(blocks), Some(recovery), teller, Some(journal), Some(lock))
+            }
+        };
         let parts = live::Parts {
             engine,
             decode,
             lateness: settings.tolerance.lateness,
             budget,
-            outlet,
+            input,
+            recovery,
             hub: Arc::clone(&hub),
+            teller,
             metrics: live_metrics,
         };
         let (control, thread) = Live::start(parts, life)?;
@@ -212,6 +233,7 @@ impl App {
             readiness,
             registry,
             hub,
+            journal,
             _lock: lock,
         })
     }
@@ -262,15 +284,66 @@ impl App {
             tracing::warn!("sources have not ended within {} s", DRAIN.as_secs());
         }
         self.reloader.control.ask(Command::Stop);
+        if let Some(journal) = &self.journal {
+            // The engine ends when the journal has handed on its last block.
+            let _ = journal.stop_feed.send(true);
+        }
         match tokio::time::timeout(DRAIN, &mut self.engine).await {
             Ok(ended) => ended.context("the engine has failed")?,
             Err(_) => tracing::warn!("the engine has not ended within {} s", DRAIN.as_secs()),
+        }
+        if let Some(journal) = self.journal {
+            journal.end().await;
         }
         self.hub.close();
         let _ = self.stop_server.send(true);
         self.server.await.context("the server has failed")??;
         tracing::info!("stopped");
         Ok(())
+    }
+}
+
+/// The journal at work, and what stands before and behind it.
+struct Journalling {
+    writer: journal::Writer,
+    thread: journal::Running,
+    /// Tells alerts when they are kept.
+    telling: JoinHandle<()>,
+    feed: JoinHandle<()>,
+    stop_feed: watch::Sender<bool>,
+}
+
+impl Journalling {
+    /// Waits until everything is kept and told. The engine has ended before.
+    async fn end(self) {
+        let Self { writer, thread, telling, feed, stop_feed: _ } = self;
+        let ended = tokio::time::timeout(DRAIN, async {
+            let _ = feed.await;
+            let _ = telling.await;
+            drop(writer);
+            tokio::task::spawn_blocking(move || thread.join()).await
+        });
+        match ended.await {
+            Ok(Ok(Ok(()))) => {}
+            Ok(_) => tracing::error!("the journal has failed"),
+            Err(_) => tracing::warn!("the journal has not ended within {} s", DRAIN.as_secs()),
+        }
+    }
+}
+
+/// How to go on from what is in the journal; the service is not ready before.
+fn recovery(readiness: &Arc<Readiness>, journal: journal::Journal, found: &journal::Found) -> Recovery {
+    const WAIT: &str = "journal";
+    readiness.wait_for(WAIT, "the journal is being read back");
+    let (progress, end) = (Arc::clone(readiness), Arc::clone(readiness));
+    Recovery {
+        journal,
+        last_block: found.last_block,
+        counted_up_to: found.counted_up_to,
+        on_progress: Box::new(move |percent| {
+            progress.wait_for(WAIT, format!("the journal is being read back: {percent} %"));
+        }),
+        on_end: Box::new(move || end.done(WAIT)),
     }
 }
 

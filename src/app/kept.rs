@@ -1,0 +1,100 @@
+//! What the service keeps across restarts: its journal, and the secret that everything kept depends on.
+
+use std::fs::{File, TryLockError};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+
+use crate::config::JournalConfig;
+use crate::event::Timestamp;
+use crate::journal::{Gap, Journal, Key, Opened, Writer};
+
+/// The name of the file that everything is kept in.
+const FILE: &str = "watchbell.db";
+
+/// The name of the file with the secret.
+const KEY_FILE: &str = "key";
+
+/// The variable that may hold the secret instead of a file: 64 hexadecimal digits.
+const KEY_VARIABLE: &str = "WATCHBELL_KEY";
+
+/// A shorter time without the service is none that anybody was not watched in: its start takes as long.
+const SHORTEST_GAP: Duration = Duration::from_secs(2);
+
+/// A state directory that is this process's own.
+pub(super) struct Kept {
+    /// The journal, before it is written to.
+    pub opened: Opened,
+    /// Held while this process uses the directory.
+    pub lock: File,
+}
+
+/// Takes a state directory for this process and opens what is in it.
+pub(super) fn open(directory: &Path, config: &JournalConfig) -> anyhow::Result<Kept> {
+    let lock = lock(directory)?;
+    let key = match std::env::var(KEY_VARIABLE) {
+        Ok(text) => Key::from_text(&text, KEY_VARIABLE)?,
+        Err(_) => {
+            let path = config.key_file.clone().unwrap_or_else(|| directory.join(KEY_FILE));
+            Key::load_or_create(&path)?
+        }
+    };
+    let path = directory.join(FILE);
+    let opened = Journal::open(&path, &key, config.limits())
+        .with_context(|| format!("cannot open the journal {}", path.display()))?;
+    let found = &opened.found;
+    for unreadable in &found.unreadable {
+        tracing::error!(%unreadable, "a block of the journal is lost");
+    }
+    if found.missing_blocks > 0 || found.unreadable_blocks > 0 {
+        tracing::error!(
+            missing = found.missing_blocks,
+            unreadable = found.unreadable_blocks,
+            "the journal has lost blocks; what was in them is not counted again"
+        );
+    }
+    Ok(Kept { opened, lock })
+}
+
+/// Writes down that nobody watched the sources between the last sign of life of an earlier run and now.
+pub(super) fn note_gap<'s>(
+    writer: &Writer,
+    sources: impl Iterator<Item = &'s str>,
+    last_alive: Option<Timestamp>,
+    now: Timestamp,
+) {
+    let Some(from) = last_alive.filter(|at| at.after(SHORTEST_GAP) < now) else { return };
+    tracing::warn!(%from, to = %now, "nothing was watched in this time: the service was not running");
+    for source in sources {
+        let gap = Gap { source: source.to_owned(), from, to: now, reason: "stopped".to_owned() };
+        if let Err(refused) = writer.gap(gap) {
+            tracing::warn!(source, %refused, "a time that was not watched cannot be noted");
+        }
+    }
+}
+
+/// Offsets of logs, for the sources.
+pub(super) fn offsets(opened: &Opened) -> Arc<std::collections::BTreeMap<String, Vec<u8>>> {
+    Arc::new(opened.found.offsets.clone())
+}
+
+/// Keeps others from the state directory: two that write the same journal would undo one another's work.
+fn lock(directory: &Path) -> anyhow::Result<File> {
+    std::fs::create_dir_all(directory).with_context(|| format!("cannot make {}", directory.display()))?;
+    let path = directory.join("lock");
+    let lock = File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(TryLockError::WouldBlock) => {
+            bail!(
+                "state_directory {} is in use by another watchbell: stop it, or name another directory",
+                directory.display()
+            )
+        }
+        Err(TryLockError::Error(error)) => {
+            Err(error).with_context(|| format!("cannot lock {}", path.display()))
+        }
+    }
+}
