@@ -13,6 +13,7 @@
 //! |---|---|---|
 //! | 0 | [`event`] | the [`Event`](event::Event): what happened, in ECS names; time; the schema of fields |
 //! | 0 | [`pseudonym`] | keyed pseudonyms in place of people, messages and what they say |
+//! | 1 | [`whatsapp`] | what the WhatsApp Business Platform tells a webhook, as normalised lines |
 //! | 1 | [`decode`] | a line of a log becomes an event, or says why it cannot; one file a format |
 //! | 1 | [`clock`] | how far the times in a log are believed |
 //! | 1 | [`rules`] | Sigma documents: read, checked, linked |
@@ -81,4 +82,5 @@ pub mod sources;
 pub mod stream;
 pub mod telemetry;
 pub mod unpack;
+pub mod whatsapp;
 pub mod windows;
