@@ -314,6 +314,9 @@ pub enum OpenError {
     /// It is another program's.
     #[error("the file is not a journal of watchbell")]
     Foreign,
+    /// Readers and the writer cannot share memory there.
+    #[error("the file system cannot hold the file: put it on a local disk")]
+    FileSystem,
     /// It was written by a later version.
     #[error("the file is of version {found}, and this program knows those up to {known}: use a newer one")]
     Version {

@@ -10,6 +10,7 @@ use std::time::Duration;
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
 
 use super::dedupe::{self, Seen};
+use super::read::MAX_BLIND;
 use super::sealing::Sealer;
 use super::worker::Worker;
 use super::writer::{Running, Writer};
@@ -21,6 +22,9 @@ const BUSY: Duration = Duration::from_secs(5);
 
 /// The log beside the file is cut back to this many bytes after it has grown beyond.
 const LOG_BYTES: u32 = 16 << 20;
+
+/// Beyond any number of a block.
+const MAX_NUMBER: i64 = 1 << 60;
 
 /// Most unreadable blocks that are listed.
 const MAX_LISTED: usize = 100;
@@ -34,7 +38,7 @@ pub struct Found {
     pub first_block: u64,
     /// The last block; 0 when there is none.
     pub last_block: u64,
-    /// Blocks between the first and the last that are not there: the file has lost them.
+    /// Blocks between the first and the last that are not there: the file has lost them, or the index of them is damaged.
     pub missing_blocks: u64,
     /// Blocks that were looked at: the newest, see [`Limits::check_bytes`].
     pub checked_blocks: u64,
@@ -78,7 +82,11 @@ impl Journal {
         connection.busy_timeout(BUSY)?;
         // Before anything is in the file, or it has no effect.
         connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
-        connection.pragma_update(None, "journal_mode", "WAL")?;
+        let mode: String =
+            connection.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))?;
+        if mode != "wal" {
+            return Err(OpenError::FileSystem);
+        }
         connection.pragma_update(None, "synchronous", "FULL")?;
         connection.pragma_update(None, "journal_size_limit", LOG_BYTES)?;
         connection.pragma_update(None, "trusted_schema", false)?;
@@ -129,6 +137,11 @@ fn look(
 ) -> Result<Found, OpenError> {
     let bounds = "SELECT coalesce(min(number), 0), coalesce(max(number), 0) FROM blocks";
     let (first, last): (i64, i64) = connection.query_row(bounds, [], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let counted_up_to = mark(connection, "counted_up_to")?.unwrap_or(0);
+    // Numbers go up by one: none comes near this in the life of a file.
+    if !(0..=last).contains(&first) || !(0..MAX_NUMBER).contains(&last.max(counted_up_to)) {
+        return Err(OpenError::Corrupt("the number of a block makes no sense".to_owned()));
+    }
     // By the index, which is a hundredth of the table.
     let (blocks, last_at): (i64, Option<i64>) =
         connection.query_row("SELECT count(*), max(at) FROM blocks INDEXED BY blocks_at", [], |row| {
@@ -141,17 +154,36 @@ fn look(
         last_block: last as u64,
         missing_blocks: if last > 0 { (last - first + 1 - blocks).max(0) as u64 } else { 0 },
         last_alive: last_alive.map(Timestamp::from_micros),
-        counted_up_to: mark(connection, "counted_up_to")?.unwrap_or(0) as u64,
+        counted_up_to: counted_up_to.max(0) as u64,
         ..Found::default()
     };
     let mut offsets = connection.prepare("SELECT log, state FROM offsets")?;
     let offsets = offsets.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
     found.offsets = offsets.collect::<Result<_, _>>()?;
-    let mut bytes = 0;
-    for number in (found.first_block.max(1)..=found.last_block).rev() {
-        if bytes >= check_bytes {
-            break;
-        }
+    check_newest(connection, journal, check_bytes, &mut found);
+    Ok(found)
+}
+
+/// Reads the newest blocks, the last first.
+fn check_newest(connection: &Connection, journal: &Journal, check_bytes: u64, found: &mut Found) {
+    let (mut number, mut bytes, mut blind) = (found.last_block + 1, 0, 0);
+    while bytes < check_bytes && number > found.first_block && blind < MAX_BLIND {
+        let before =
+            connection.query_row("SELECT max(number) FROM blocks WHERE number < ?", [number as i64], |row| {
+                row.get::<_, Option<i64>>(0)
+            });
+        number = match before {
+            Ok(None) => return,
+            Ok(Some(before)) => {
+                blind = 0;
+                before as u64
+            }
+            // It may be there all the same.
+            Err(_) => {
+                blind += 1;
+                number - 1
+            }
+        };
         match journal.read_block(connection, number) {
             Ok(None) => continue,
             Ok(Some((_, size))) => bytes += size,
@@ -164,7 +196,6 @@ fn look(
         }
         found.checked_blocks += 1;
     }
-    Ok(found)
 }
 
 /// The newest keys, as many as are kept.

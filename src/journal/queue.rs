@@ -74,8 +74,9 @@ impl Lane {
         while room > 0
             && let Some(record) = self.records.pop_front()
         {
-            self.bytes -= bytes_of(&record);
-            room = room.saturating_sub(record.lines.text.len());
+            let bytes = bytes_of(&record);
+            self.bytes -= bytes;
+            room = room.saturating_sub(bytes);
             taken.push(record);
         }
         taken
@@ -178,8 +179,7 @@ impl Queue {
         counts::set(&self.counters.queued_bytes, (bytes + state.awaited.bytes) as u64);
     }
 
-    /// Waits until there is something to do, the end is nearer than `known`, or it is `until`; then takes what waits: of
-    /// texts that somebody waits for about `awaited_room` bytes, of others `flowing_room`, and changes when they are
+    /// Waits until there is something to do, the end is nearer than `known`, or it is `until`; then takes what waits and is
     /// wanted. What is not wanted wakes nobody.
     pub fn take(&self, until: Instant, known: Stage, wanted: Wanted) -> Taken {
         let Wanted { flowing_room, awaited_room, changes } = wanted;
@@ -272,7 +272,7 @@ mod tests {
             queue.append(awaited("z\n")).unwrap();
             let counts = queue.counters.read();
             assert_eq!((counts.queued_records, counts.queued_bytes as usize), (4, 4 * (RECORD_BYTES + 2)));
-            let taken = queue.take(now(), Stage::Open, Wanted { flowing_room: 3, ..ALL });
+            let taken = queue.take(now(), Stage::Open, Wanted { flowing_room: RECORD_BYTES + 3, ..ALL });
             assert_eq!((taken.flowing.len(), taken.awaited.len()), (2, 1));
             queue.append(record("file", "y\n")).unwrap();
         }

@@ -15,6 +15,10 @@ use crate::event::Timestamp;
 /// No row is as large; a damaged file may say that one is.
 const MAX_ROW_BYTES: i32 = 64 << 20;
 
+/// How many numbers in a row are tried where the file says neither what they hold nor which comes next: as many as a
+/// page of it can lead to, about.
+pub(super) const MAX_BLIND: u32 = 1 << 16;
+
 /// Faults of the file that are listed by [`Journal::check`].
 const MAX_FAULTS: u32 = 100;
 
@@ -97,8 +101,23 @@ impl Journal {
             "SELECT min(number) FROM blocks INDEXED BY blocks_at WHERE at >= ?",
             [at.as_micros()],
             |row| row.get::<_, Option<i64>>(0),
-        )?;
-        self.blocks(connection, first.unwrap_or(i64::MAX))
+        );
+        let mut first = first.ok().flatten().unwrap_or(i64::MAX);
+        // An index that is damaged may leave out some. Those that cannot be read may be of that time.
+        for _ in 0..MAX_BLIND {
+            let before = connection
+                .prepare_cached("SELECT number, at FROM blocks WHERE number < ? ORDER BY number DESC LIMIT 1")
+                .and_then(|mut statement| {
+                    let row = |row: &Row<'_>| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?));
+                    statement.query_row([first], row).optional()
+                });
+            match before {
+                Ok(Some((number, of_it))) if of_it >= at.as_micros() => first = number,
+                Ok(_) => break,
+                Err(_) => first -= 1,
+            }
+        }
+        self.blocks(connection, first)
     }
 
     /// Blocks after this one, up to the last that there is now, in order.
@@ -116,7 +135,7 @@ impl Journal {
         let last: Option<i64> =
             connection.query_row("SELECT max(number) FROM blocks", [], |row| row.get(0))?;
         let last = last.unwrap_or(0) as u64;
-        Ok(Blocks { journal: self.clone(), connection, next: first as u64, last })
+        Ok(Blocks { journal: self.clone(), connection, next: first as u64, last, blind: 0 })
     }
 
     /// A block and its bytes in the file; `None` when there is none of this number.
@@ -250,26 +269,35 @@ fn listed<T>(rows: Vec<Option<T>>) -> Listed<T> {
     Listed { rows: rows.into_iter().flatten().collect(), unreadable }
 }
 
-/// Blocks in order; one that cannot be read is an error, after which the next one comes.
+/// Blocks in order; one that cannot be read is an error, after which the next one comes. It ends early where the file is
+/// damaged so that tens of thousands in a row cannot be found.
 pub struct Blocks {
     journal: Journal,
     connection: Connection,
     next: u64,
     last: u64,
+    /// How many in a row could not be found.
+    blind: u32,
 }
 
 impl Blocks {
     /// The first block that there is after this number. Where the file does not say, it is taken to be the next.
-    fn number_after(&self, number: u64) -> u64 {
+    fn number_after(&mut self, number: u64) -> u64 {
         let next = self.connection.query_row(
             "SELECT min(number) FROM blocks WHERE number > ?",
             [number as i64],
             |row| row.get::<_, Option<i64>>(0),
         );
         match next {
-            Ok(Some(next)) => next as u64,
-            Ok(None) => u64::MAX,
-            Err(_) => number + 1,
+            Ok(next) => {
+                self.blind = 0;
+                next.map_or(u64::MAX, |next| next as u64)
+            }
+            Err(_) if self.blind >= MAX_BLIND => u64::MAX,
+            Err(_) => {
+                self.blind += 1;
+                number + 1
+            }
         }
     }
 }
@@ -286,7 +314,7 @@ impl Iterator for Blocks {
                     return Some(Ok(block));
                 }
                 Err(unreadable) => {
-                    self.next = number + 1;
+                    self.next = self.number_after(number);
                     return Some(Err(unreadable));
                 }
                 // Deleted because of its age, perhaps just now, and others with it.

@@ -240,9 +240,13 @@ impl Worker {
         }
         let began = Instant::now();
         match self.write(&encoder, number, &claimed, &awaited) {
-            Ok(bytes) => {
-                self.counters.add_commit(began.elapsed());
-                add(&self.counters.block_bytes, bytes);
+            Ok(written) => {
+                // All lines may have been seen before: then it says nothing of the disk.
+                if let Some(bytes) = written {
+                    self.counters.add_commit(began.elapsed());
+                    add(&self.counters.block_bytes, bytes);
+                    self.recovered();
+                }
                 self.succeeded(&encoder, awaited, on_block);
             }
             Err(failed) => {
@@ -253,14 +257,14 @@ impl Worker {
         }
     }
 
-    /// Writes one commit, and gives the bytes of its blocks.
+    /// Writes one commit, and gives the bytes of its blocks; `None` when there was nothing to write.
     fn write(
         &mut self,
         encoder: &block::Encoder,
         number: u64,
         claimed: &[u64],
         awaited: &[Awaited],
-    ) -> Result<u64, Failed> {
+    ) -> Result<Option<u64>, Failed> {
         let sealer = self.journal.sealer();
         self.flowing.seal(self.committed + 1, sealer)?;
         let sealed = match encoder.is_empty() {
@@ -278,15 +282,25 @@ impl Worker {
             rows: self.changes.iter().flat_map(|change| &change.rows).collect(),
             max_gaps: self.limits.max_gaps,
         };
-        if !batch.is_empty() {
-            commit::commit(&mut self.connection, &batch).map_err(|error| {
+        if batch.is_empty() {
+            return Ok(None);
+        }
+        match commit::commit(&mut self.connection, &batch) {
+            Ok(()) => Ok(Some(bytes)),
+            Err(error) => {
                 if self.failures == 0 {
                     tracing::error!(%error, "the journal cannot be written; it is tried again");
                 }
-                commit::failure(&error)
-            })?;
+                Err(commit::failure(&error))
+            }
         }
-        Ok(bytes)
+    }
+
+    fn recovered(&mut self) {
+        if self.failures > 0 {
+            tracing::info!(failures = self.failures, "the journal can be written again");
+        }
+        (self.failures, self.retry_at, self.since) = (0, None, None);
     }
 
     fn succeeded(
@@ -295,10 +309,6 @@ impl Worker {
         awaited: Vec<Awaited>,
         on_block: &mut dyn FnMut(Block),
     ) {
-        if self.failures > 0 {
-            tracing::info!(failures = self.failures, "the journal can be written again");
-        }
-        (self.failures, self.retry_at, self.since) = (0, None, None);
         let flowing = std::mem::take(&mut self.flowing);
         for written in [&flowing.encoder, encoder].into_iter().filter(|encoder| !encoder.is_empty()) {
             self.committed += 1;
