@@ -121,7 +121,10 @@ fn create(path: &Path, key: &Key) -> io::Result<()> {
         Some(parent) if parent != Path::new("") => parent,
         _ => Path::new("."),
     };
-    let temporary = directory.join(format!("{}.{}.tmp", name.to_string_lossy(), std::process::id()));
+    // A name that was never used: what a crash has left there is in nobody's way.
+    let chance =
+        u64::from_le_bytes(super::sealing::random().ok_or_else(|| io::Error::other("no randomness"))?);
+    let temporary = directory.join(format!("{}.{chance:016x}.tmp", name.to_string_lossy()));
     let written = (|| {
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
         writeln!(file, "{}", blake3::Hash::from_bytes(key.0).to_hex())?;

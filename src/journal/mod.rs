@@ -57,7 +57,8 @@ pub use feed::feed;
 pub use key::{Key, KeyError};
 pub use metrics::Metrics;
 pub use open::{Found, Opened};
-pub use read::{AlertFilter, Blocks, Check, Journal, StoredDeadLetter};
+pub use read::{AlertFilter, Blocks, Check, Journal, Listed, StoredDeadLetter};
+pub use sealing::Unsealable;
 pub use writer::{Running, Writer};
 
 /// How long records that nobody waits for may gather before they are stored together.
@@ -173,7 +174,7 @@ pub enum UnreadableReason {
     File(String),
     /// It was changed, or sealed with another key.
     #[error(transparent)]
-    Sealed(#[from] sealing::Unsealable),
+    Sealed(#[from] Unsealable),
     /// It is not a block.
     #[error(transparent)]
     Malformed(#[from] Malformed),

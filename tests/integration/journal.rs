@@ -165,6 +165,39 @@ fn what_was_answered_is_there_once_after_kills() {
     assert!(opened.journal.check().unwrap().faults.is_empty());
 }
 
+/// What a power failure may leave: not all of what was written last.
+#[test]
+fn a_torn_end_leaves_all_blocks_before_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let (child, mut output) = run_child(directory.path(), 0);
+    let mut line = String::new();
+    while !line.contains("stored 0-50") {
+        line.clear();
+        assert_ne!(output.read_line(&mut line).unwrap(), 0, "it has ended");
+    }
+    drop(child);
+    let log = std::fs::read(directory.path().join("watchbell.db-wal")).unwrap();
+    let mut most = 0;
+    for part in 0..20 {
+        let torn = tempfile::tempdir().unwrap();
+        for name in ["key", "watchbell.db"] {
+            std::fs::copy(directory.path().join(name), torn.path().join(name)).unwrap();
+        }
+        let kept = &log[..log.len() * part / 20];
+        std::fs::write(torn.path().join("watchbell.db-wal"), kept).unwrap();
+        let opened = open(torn.path(), Limits { check_bytes: u64::MAX, ..Limits::default() });
+        assert_eq!((opened.found.unreadable_blocks, opened.found.missing_blocks), (0, 0), "part {part}");
+        let ids = ids(&opened.journal);
+        let file = ids.iter().filter(|id| id.starts_with("f-")).count();
+        let offset =
+            opened.found.offsets.get("file").map_or("0", |state| std::str::from_utf8(state).unwrap());
+        assert_eq!(offset, file.to_string(), "part {part}");
+        assert!(ids.len() >= most, "part {part}: {} after {most}", ids.len());
+        most = ids.len();
+    }
+    assert!(most > 50, "{most}");
+}
+
 /// A file with blocks of several sizes, and how many.
 fn written() -> (TempDir, PathBuf, Vec<String>) {
     let directory = tempfile::tempdir().unwrap();
