@@ -109,7 +109,12 @@ fn write_block(transaction: &Transaction<'_>, block: &SealedBlock) -> rusqlite::
 fn write_row(transaction: &Transaction<'_>, row: &Row, max_gaps: u64) -> rusqlite::Result<()> {
     match row {
         Row::Mark(block) => {
-            set_mark(transaction, "counted_up_to", *block as i64)?;
+            transaction
+                .prepare_cached(
+                    "INSERT INTO meta (name, value) VALUES ('counted_up_to', ?)
+                     ON CONFLICT (name) DO UPDATE SET value = max(value, excluded.value)",
+                )?
+                .execute([*block as i64])?;
         }
         Row::Alert { id, rule_id, opened_at, resolved_at, body } => {
             transaction
@@ -154,17 +159,6 @@ fn write_row(transaction: &Transaction<'_>, row: &Row, max_gaps: u64) -> rusqlit
         }
     }
     Ok(())
-}
-
-/// Notes a number under a name; it never becomes less.
-pub fn set_mark(connection: &Connection, name: &str, value: i64) -> rusqlite::Result<()> {
-    connection
-        .prepare_cached(
-            "INSERT INTO meta (name, value) VALUES (?, ?)
-             ON CONFLICT (name) DO UPDATE SET value = max(value, excluded.value)",
-        )?
-        .execute(params![name, value])
-        .map(drop)
 }
 
 /// What kind of failure it is.

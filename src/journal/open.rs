@@ -143,10 +143,11 @@ fn look(
         return Err(OpenError::Corrupt("the number of a block makes no sense".to_owned()));
     }
     // By the index, which is a hundredth of the table.
-    let (blocks, last_at): (i64, Option<i64>) =
-        connection.query_row("SELECT count(*), max(at) FROM blocks INDEXED BY blocks_at", [], |row| {
-            Ok((row.get(0)?, row.get(1)?))
-        })?;
+    let blocks: i64 =
+        connection.query_row("SELECT count(*) FROM blocks INDEXED BY blocks_at", [], |row| row.get(0))?;
+    // Whether it can be read is told below.
+    let last_at =
+        connection.query_row("SELECT at FROM blocks WHERE number = ?", [last], |row| row.get(0)).ok();
     let last_alive = mark(connection, "alive")?.max(last_at);
     let mut found = Found {
         existed,

@@ -3,7 +3,6 @@
 use rusqlite::{Connection, OptionalExtension};
 
 use super::Limits;
-use super::commit::set_mark;
 use crate::event::Timestamp;
 
 /// Most blocks that a step deletes, and about how many bytes of them: a few milliseconds of work.
@@ -154,7 +153,10 @@ pub fn sweep(connection: &mut Connection, now: Timestamp, limits: &Limits) -> ru
 
 /// Notes that the journal works at this time.
 pub fn sign_of_life(connection: &Connection, now: Timestamp) -> rusqlite::Result<()> {
-    set_mark(connection, "alive", now.as_micros())
+    connection
+        .prepare_cached("INSERT OR REPLACE INTO meta (name, value) VALUES ('alive', ?)")?
+        .execute([now.as_micros()])
+        .map(drop)
 }
 
 /// The ids and sizes of the dead letters, oldest first, and the number of the last gap.

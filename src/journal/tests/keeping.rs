@@ -36,8 +36,8 @@ fn alerts_and_how_far_was_counted_are_kept() {
     let journal = opened.journal.clone();
     let mut steps = Steps::new(opened);
     steps.append("a\n", &[]).unwrap();
-    save(&mut steps, 1, vec![alert("a1", 10, None), alert("b1", 20, None), alert("b2", 30, Some(40))]);
-    save(&mut steps, 0, vec![alert("a1", 10, Some(50))]);
+    save(&mut steps, 3, vec![alert("a1", 10, None), alert("b1", 20, None), alert("b2", 30, Some(40))]);
+    save(&mut steps, 2, vec![alert("a1", 10, Some(50))]);
     let ids = |filter: AlertFilter, limit| {
         let listed = journal.alerts(&filter, limit).unwrap();
         assert_eq!(listed.unreadable, 0);
@@ -58,7 +58,24 @@ fn alerts_and_how_far_was_counted_are_kept() {
     let listed = journal.alerts(&all(), 10).unwrap();
     assert_eq!((listed.rows.len(), listed.unreadable), (2, 1));
     drop(steps);
-    assert_eq!(rig.open().found.counted_up_to, 1);
+    assert_eq!(rig.open().found.counted_up_to, 3);
+}
+
+#[test]
+fn when_it_last_worked_is_known_although_the_clock_was_wrong() {
+    let rig = Rig::new();
+    let mut steps = Steps::new(rig.open());
+    let (mut record, _answer) = awaited("a\n", &[]);
+    record.lines.received = crate::intake::now().after(Duration::from_secs(3600 * 24 * 365));
+    steps.turn(Taken { awaited: vec![record], ..Taken::default() });
+    let now = crate::intake::now();
+    for alive in [now.after(Duration::from_secs(3600)), now] {
+        retention::sign_of_life(&steps.worker.connection, alive).unwrap();
+    }
+    steps.append("b\n", &[]).unwrap();
+    drop(steps);
+    let alive = rig.open().found.last_alive.unwrap();
+    assert!((now..=crate::intake::now()).contains(&alive), "{alive}");
 }
 
 #[test]
