@@ -78,15 +78,25 @@ fn no_text_is_far_slower_than_others_for_an_expression_of_the_pack() {
     for rule in &rules.rules {
         if let Body::Detection(detection) = &rule.body {
             detection.expression.tests(&mut |test| match &test.check {
+                // With lookaround there is a limit of steps; the pack has it for the names of hosts alone, which are short.
+                Check::Regex(regex) if parse(regex.source()).is_err() => {
+                    assert!(test.field.as_deref().is_some_and(|field| field.ends_with(".hosts")));
+                }
                 Check::Regex(regex) if !regexes.contains(regex) => regexes.push(regex.clone()),
                 _ => {}
             });
         }
     }
     assert!(regexes.len() > 10, "the pack has regular expressions");
+    let ordinary = "/produkte/schuhe?farbe=rot&seite=".repeat(24_000 / 33);
+    let ordinary_seconds = |regex: &LazyRegex| {
+        seconds(20, || {
+            std::hint::black_box(regex.is_match(&ordinary));
+        })
+    };
     for regex in regexes {
-        let ordinary = "/produkte/schuhe?farbe=rot&seite=".repeat(24_000 / 33);
-        let floor = seconds(20, || assert!(!regex.is_match(&ordinary)));
+        assert!(!regex.is_match(&ordinary), "{regex:?}");
+        let floor = ordinary_seconds(&regex);
         for seed in 0..6 {
             let text = nearly_matching(&regex, seed);
             let took = seconds(20, || {
