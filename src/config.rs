@@ -35,6 +35,8 @@ pub struct Config {
     pub serve: serve::Config,
     /// How long and how much of what arrives is kept in the state directory: `[journal]`.
     pub journal: JournalConfig,
+    /// Which webhooks are taken: `[webhooks.whatsapp]`, `[webhooks.generic.NAME]`, ...
+    pub webhooks: serve::webhooks::Config,
     /// What subscribers of the stream may take: `[stream]`.
     pub stream: stream::Limits,
     /// Where the service keeps what it must know after a restart: what arrived, how far files have been read, what alerts
@@ -271,6 +273,7 @@ mod tests {
         let config = read(&all).unwrap();
         assert_eq!((config.sources.len(), config.allowlist.len()), (3, 1));
         assert!(config.state_directory.is_some() && config.serve.token_file.is_some());
+        assert!(config.webhooks.source_names().eq(["whatsapp", "twilio", "crm"]));
     }
 
     #[test]

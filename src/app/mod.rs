@@ -206,6 +206,7 @@ impl App {
             registry: registry.clone(),
             hub: Arc::clone(&hub),
             push: Some(serve::Push { inlet: push, stream: push_stream() }),
+            webhooks: None,
             readiness: Arc::clone(&readiness),
             sources: source_metrics.clone(),
         };
@@ -397,6 +398,7 @@ impl Reloader {
         let changed = [
             ("sources", format!("{:?}", old.sources) != format!("{:?}", new.sources)),
             ("serve", format!("{:?}", old.serve) != format!("{:?}", new.serve)),
+            ("webhooks", format!("{:?}", old.webhooks) != format!("{:?}", new.webhooks)),
             ("stream", format!("{:?}", old.stream) != format!("{:?}", new.stream)),
             ("state_directory", old.state_directory != new.state_directory),
         ];

@@ -51,7 +51,7 @@ impl TrustedProxies {
     /// `None` when the peer itself is not trusted or the last hop is not readable: the peer is the client. Anything
     /// else that is not an address (`unknown`, `_hidden`, `-`, junk) stops the walk too, and the trusted proxy that
     /// wrote it down is the client: what is left of it may have been made up by whoever sent the request.
-    pub(super) fn forwarded<'t>(&self, peer: IpAddr, forwarded: &'t str) -> Option<(&'t str, IpAddr)> {
+    pub fn forwarded<'t>(&self, peer: IpAddr, forwarded: &'t str) -> Option<(&'t str, IpAddr)> {
         if !self.contains(peer) {
             return None;
         }

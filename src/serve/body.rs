@@ -99,9 +99,23 @@ fn too_large() -> Problem {
 
 /// Reads a body, as long as it is not too large and not too slow.
 pub async fn read(headers: &HeaderMap, body: Body, time: Duration) -> Result<Vec<u8>, Problem> {
-    let length = header(headers, &CONTENT_LENGTH)?.parse::<usize>().unwrap_or(0);
-    if length > MAX_BODY_BYTES {
-        return Err(too_large());
+    read_at_most(MAX_BODY_BYTES, headers, body, time).await?.ok_or_else(too_large)
+}
+
+/// How long a body says that it is.
+pub fn length(headers: &HeaderMap) -> Result<Option<usize>, Problem> {
+    Ok(header(headers, &CONTENT_LENGTH)?.parse().ok())
+}
+
+/// Reads a body of at most `max` bytes that is not too slow; `None` when it is larger, whatever it says.
+pub async fn read_at_most(
+    max: usize,
+    headers: &HeaderMap,
+    body: Body,
+    time: Duration,
+) -> Result<Option<Vec<u8>>, Problem> {
+    if length(headers)?.is_some_and(|length| length > max) {
+        return Ok(None);
     }
     let deadline = Instant::now() + time;
     let mut chunks = body.into_data_stream();
@@ -111,10 +125,10 @@ pub async fn read(headers: &HeaderMap, body: Body, time: Duration) -> Result<Vec
         let chunk: Option<Result<Bytes, _>> = timeout_at(until, chunks.next()).await.map_err(|_| {
             Problem::new(StatusCode::REQUEST_TIMEOUT, "the body took too long; send it faster, or in parts")
         })?;
-        let Some(chunk) = chunk else { return Ok(bytes) };
+        let Some(chunk) = chunk else { return Ok(Some(bytes)) };
         let chunk = chunk.map_err(|_| unreadable("the body ended before it was whole; send it again"))?;
-        if bytes.len() + chunk.len() > MAX_BODY_BYTES {
-            return Err(too_large());
+        if bytes.len() + chunk.len() > max {
+            return Ok(None);
         }
         bytes.extend_from_slice(&chunk);
     }

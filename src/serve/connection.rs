@@ -34,7 +34,8 @@ const AGED_TIMEOUT: Duration = Duration::from_secs(60);
 pub struct Connection {
     /// Who is at the other end.
     pub client: Client,
-    peer: SocketAddr,
+    /// Its address.
+    pub peer: SocketAddr,
     gauge: IntGauge,
     _slot: OwnedSemaphorePermit,
     _alive: mpsc::Sender<()>,

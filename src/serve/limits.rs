@@ -65,6 +65,10 @@ pub struct Config {
     pub push_kibibytes: Rate,
     /// Wrong tokens. Beyond that no token of the client is looked at, not even a right one, until there is room again.
     pub wrong_tokens: Rate,
+    /// Deliveries to webhooks: the platform sends up to three for each message that goes out and one for each that comes in.
+    pub webhooks: Rate,
+    /// Webhooks with a wrong signature or without one. Beyond that none of the client is looked at, until there is room again.
+    pub wrong_signatures: Rate,
 }
 
 impl Default for Config {
@@ -75,6 +79,8 @@ impl Default for Config {
             pushes: Rate::new(500, 1_000),
             push_kibibytes: Rate::new(64 << 10, 256 << 10),
             wrong_tokens: Rate::new(5, 50),
+            webhooks: Rate::new(5_000, 10_000),
+            wrong_signatures: Rate::new(5, 50),
         }
     }
 }
@@ -216,6 +222,10 @@ pub struct Limits {
     pub push_kibibytes: Keyed,
     /// Wrong tokens.
     pub wrong_tokens: WrongTokens,
+    /// Deliveries to webhooks.
+    pub webhooks: Keyed,
+    /// Webhooks with a wrong signature.
+    pub wrong_signatures: WrongTokens,
 }
 
 impl Limits {
@@ -227,6 +237,8 @@ impl Limits {
             pushes: Keyed::new(config.pushes),
             push_kibibytes: Keyed::new(config.push_kibibytes),
             wrong_tokens: WrongTokens::new(config.wrong_tokens),
+            webhooks: Keyed::new(config.webhooks),
+            wrong_signatures: WrongTokens::new(config.wrong_signatures),
         }
     }
 }

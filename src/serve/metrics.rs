@@ -6,6 +6,9 @@ use prometheus::{IntCounter, IntGauge, Registry};
 
 use crate::telemetry::Register;
 
+/// What stands before the name in the path of a generic webhook.
+pub const GENERIC: &str = "/webhooks/generic/";
+
 /// What is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Endpoint {
@@ -19,21 +22,44 @@ pub enum Endpoint {
     Stream,
     /// `/v1/events`
     Events,
+    /// `/webhooks/whatsapp`
+    WhatsApp,
+    /// `/webhooks/generic/{source}`
+    Generic,
+    /// `/webhooks/twilio`
+    Twilio,
     /// Anything else.
     Other,
 }
 
 impl Endpoint {
     /// All of them.
-    pub const ALL: [Self; 6] =
-        [Self::Metrics, Self::Health, Self::Ready, Self::Stream, Self::Events, Self::Other];
+    pub const ALL: [Self; 9] = [
+        Self::Metrics,
+        Self::Health,
+        Self::Ready,
+        Self::Stream,
+        Self::Events,
+        Self::WhatsApp,
+        Self::Generic,
+        Self::Twilio,
+        Self::Other,
+    ];
 
     /// The endpoint at a path.
     pub fn of(path: &str) -> Self {
+        if path.strip_prefix(GENERIC).is_some_and(|name| !name.is_empty() && !name.contains('/')) {
+            return Self::Generic;
+        }
         Self::ALL.into_iter().find(|endpoint| endpoint.path() == path).unwrap_or(Self::Other)
     }
 
-    /// Its path.
+    /// Whether whoever asks shows by a signature who it is, and not by a token.
+    pub const fn is_webhook(self) -> bool {
+        matches!(self, Self::WhatsApp | Self::Generic | Self::Twilio)
+    }
+
+    /// Its path, as routes are written.
     pub const fn path(self) -> &'static str {
         match self {
             Self::Metrics => "/metrics",
@@ -41,6 +67,9 @@ impl Endpoint {
             Self::Ready => "/readyz",
             Self::Stream => "/v1/stream",
             Self::Events => "/v1/events",
+            Self::WhatsApp => "/webhooks/whatsapp",
+            Self::Generic => "/webhooks/generic/{source}",
+            Self::Twilio => "/webhooks/twilio",
             Self::Other => "",
         }
     }
@@ -53,6 +82,9 @@ impl Endpoint {
             Self::Ready => "readyz",
             Self::Stream => "stream",
             Self::Events => "events",
+            Self::WhatsApp => "webhooks_whatsapp",
+            Self::Generic => "webhooks_generic",
+            Self::Twilio => "webhooks_twilio",
             Self::Other => "other",
         }
     }

@@ -11,6 +11,7 @@
 //! | `GET /readyz` | 200 when everything has started and nothing is stopping |
 //! | `GET /v1/stream` | a websocket (`socket`) |
 //! | `POST /v1/events` | takes lines of logs (`push`) |
+//! | `/webhooks/...` | takes what others send when something happens, signed ([`webhooks`]) |
 //!
 //! Errors are problems as RFC 9457 has them (`problem`).
 
@@ -25,6 +26,7 @@ mod push;
 mod readiness;
 mod routes;
 mod socket;
+pub mod webhooks;
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -45,6 +47,7 @@ pub use config::Config;
 use connection::Connection;
 pub use readiness::{EngineLife, Readiness};
 use routes::Shared;
+pub use webhooks::Webhooks;
 
 /// How long no connection is accepted after the system could not give one: it has run out of something.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
@@ -60,6 +63,8 @@ pub struct State {
     pub hub: Arc<Hub>,
     /// Where pushed lines go; `None` when there is no such source.
     pub push: Option<Push>,
+    /// Where webhooks go; `None` when none are taken.
+    pub webhooks: Option<Webhooks>,
     /// Whether the service is alive and ready.
     pub readiness: Arc<Readiness>,
     /// What the sources count.

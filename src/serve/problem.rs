@@ -26,6 +26,11 @@ impl Problem {
         Self(Box::new(Parts { status, detail: detail.into(), headers: Vec::new(), more: Map::new() }))
     }
 
+    /// The status.
+    pub fn status(&self) -> StatusCode {
+        self.0.status
+    }
+
     /// With a header.
     pub fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.0.headers.push((name, value));

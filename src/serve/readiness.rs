@@ -40,6 +40,12 @@ impl Readiness {
         !self.inner().has_engine_ended
     }
 
+    /// Whether there is nothing to wait for.
+    pub fn is_ready(&self) -> bool {
+        let inner = self.inner();
+        inner.waits.is_empty() && !inner.is_stopping && !inner.has_engine_ended
+    }
+
     /// Why the service is not ready; nothing when it is.
     pub fn reasons(&self) -> Vec<String> {
         let inner = self.inner();
@@ -71,16 +77,16 @@ mod tests {
     fn it_is_ready_when_nothing_is_waited_for_and_dead_when_the_engine_panics() {
         let readiness = Arc::new(Readiness::default());
         readiness.wait_for("sources", "3 logs are being read from where they were left");
-        assert_eq!(readiness.reasons().len(), 1);
+        assert_eq!((readiness.reasons().len(), readiness.is_ready()), (1, false));
         readiness.done("sources");
-        assert!(readiness.reasons().is_empty() && readiness.is_alive());
+        assert!(readiness.reasons().is_empty() && readiness.is_ready() && readiness.is_alive());
         let life = readiness.engine_life();
         let thread = std::thread::spawn(move || {
             let _life = life;
             std::panic::resume_unwind(Box::new("the engine has a bug"));
         });
         assert!(thread.join().is_err());
-        assert!(!readiness.is_alive());
+        assert!(!readiness.is_alive() && !readiness.is_ready());
         assert_eq!(readiness.reasons(), ["the engine has ended"]);
     }
 }

@@ -17,6 +17,7 @@ use super::auth::{Gate, Refusal};
 use super::limits::{Client, Exceeded, Limits};
 use super::metrics::{Endpoint, Metrics};
 use super::problem::Problem;
+use super::webhooks::{self, Webhooks};
 use super::{Config, Push, Readiness, State, push, socket};
 use crate::sources;
 use crate::stream::Hub;
@@ -38,6 +39,8 @@ pub struct Shared {
     pub push: Option<Push>,
     /// How many pushes are taken at a time.
     pub pushes: Semaphore,
+    /// Where webhooks go.
+    pub webhooks: Option<Webhooks>,
     /// Whether the service is ready.
     pub readiness: Arc<Readiness>,
     /// Whether it is stopping.
@@ -65,6 +68,7 @@ impl Shared {
             hub: state.hub,
             push: state.push,
             pushes: Semaphore::new(push::MAX_PUSHES),
+            webhooks: state.webhooks,
             readiness: state.readiness,
             stopping,
             sources: state.sources,
@@ -80,11 +84,16 @@ impl Shared {
         uri: &Uri,
         headers: &HeaderMap,
     ) -> Result<(), Problem> {
+        if endpoint.is_webhook() {
+            // Whoever sends them has no token, and is asked for a signature where the body is read.
+            let client = self.webhooks.as_ref().map_or(peer.ip(), |webhooks| webhooks.client(peer, headers));
+            return self.limits.webhooks.check(Client::at(client)).map_err(too_many_requests);
+        }
         let client = Client::at(peer.ip());
         let limit = match endpoint {
             Endpoint::Stream => &self.limits.connects,
             Endpoint::Events => &self.limits.pushes,
-            Endpoint::Metrics | Endpoint::Health | Endpoint::Ready | Endpoint::Other => &self.limits.reads,
+            _ => &self.limits.reads,
         };
         limit.check(client).map_err(too_many_requests)?;
         let is_open = matches!(endpoint, Endpoint::Health | Endpoint::Ready);
@@ -163,6 +172,9 @@ pub fn router(shared: Arc<Shared>) -> Router {
         .route(Endpoint::Ready.path(), get(ready))
         .route(Endpoint::Stream.path(), get(socket::connect))
         .route(Endpoint::Events.path(), post(push::take))
+        .route(Endpoint::WhatsApp.path(), get(webhooks::whatsapp::shake_hands).post(webhooks::whatsapp::take))
+        .route(Endpoint::Generic.path(), post(webhooks::generic::take))
+        .route(Endpoint::Twilio.path(), post(webhooks::twilio::take))
         .fallback(not_found)
         .method_not_allowed_fallback(wrong_method)
         .with_state(shared)
@@ -222,7 +234,8 @@ async fn not_found() -> Problem {
 
 async fn wrong_method(method: Method, uri: Uri) -> Problem {
     let expected = match Endpoint::of(uri.path()) {
-        Endpoint::Events => "POST",
+        Endpoint::Events | Endpoint::Generic | Endpoint::Twilio => "POST",
+        Endpoint::WhatsApp => "GET or POST",
         _ => "GET",
     };
     let method: String = method.as_str().chars().take(20).collect();

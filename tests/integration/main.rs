@@ -16,3 +16,4 @@ mod service;
 mod sources;
 mod stream;
 mod watch;
+mod webhooks;

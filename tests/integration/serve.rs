@@ -57,6 +57,7 @@ pub async fn start(configure: impl FnOnce(&mut Config)) -> Server {
         registry: registry.clone(),
         hub: Arc::clone(&hub),
         push: Some(push),
+        webhooks: None,
         readiness: Arc::clone(&readiness),
         sources: watchbell::sources::Metrics::register(&registry).unwrap(),
     };
@@ -550,6 +551,7 @@ async fn a_push_without_a_source_says_so() {
         registry: registry.clone(),
         hub: Arc::clone(&hub),
         push: None,
+        webhooks: None,
         readiness: Arc::clone(&readiness),
         sources: watchbell::sources::Metrics::register(&registry).unwrap(),
     };
