@@ -8,6 +8,7 @@ mod corners;
 mod engine;
 mod hostile;
 mod journal;
+mod messaging;
 mod quality;
 mod recovery;
 mod restarts;

@@ -1,0 +1,92 @@
+//! What the rules that are built in find in made-up webhooks, and whom they page for nothing.
+
+use std::sync::Arc;
+
+use watchbell::alert::Alert;
+use watchbell::allowlist::Allowlist;
+use watchbell::decode;
+use watchbell::engine::{Engine, Settings};
+use watchbell::event::Timestamp;
+use watchbell::generate::{self, Config, Kind, Label, Outputs};
+use watchbell::pseudonym::{DedupeKey, Key, Pseudonyms};
+use watchbell::replay::replay;
+use watchbell::rules::{RuleSet, Severity};
+use watchbell::whatsapp;
+
+/// An alert may open so long after the last body of what it is about.
+const GRACE: std::time::Duration = std::time::Duration::from_secs(15 * 60);
+
+/// What has no time of its own is given that of what came before.
+const DOUBT: std::time::Duration = std::time::Duration::from_secs(60);
+
+/// The latest time at which a body says that something happened. Of old chats it is not when they arrived.
+fn latest_time(body: &str) -> Timestamp {
+    let after = |name: &'static str| body.split(name).skip(1);
+    let times = after("\"timestamp\":").chain(after("\"time\":"));
+    let seconds = times.filter_map(|rest| rest.trim_start_matches('"').get(..10)?.parse().ok());
+    Timestamp::from_seconds(seconds.max().unwrap_or(0))
+}
+
+/// Bodies as lines that the engine reads. Nothing of them may be unknown or unreadable.
+fn lines_of(bodies: &str) -> String {
+    let pseudonyms = Pseudonyms::new(Key::new('1', &[7; 32]).unwrap());
+    let key = DedupeKey::new(&[9; 32]);
+    let mut lines = String::new();
+    let mut received = Timestamp::default();
+    for body in bodies.lines() {
+        received = received.max(latest_time(body));
+        let update = whatsapp::read(body.as_bytes(), received, &pseudonyms, &key).unwrap();
+        assert_eq!((update.unknown.as_slice(), update.failed.as_slice()), (&[][..], &[][..]), "{body}");
+        lines.push_str(&update.lines);
+    }
+    lines
+}
+
+/// What is found in webhooks in which these are staged, and what was staged.
+fn found(seed: u64, attacks: Vec<Kind>) -> (Vec<Alert>, Vec<Label>) {
+    let config = Config { lines: 100, messages: 8_000, seed, attacks, ..Config::default() };
+    let (mut webhooks, mut labels) = (Vec::new(), Vec::new());
+    let (access, events) = (&mut std::io::sink(), &mut std::io::sink());
+    let outputs = Outputs { access, events, webhooks: &mut webhooks, labels: &mut labels };
+    generate::write(&config, outputs, |_| {}).unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("webhooks.jsonl");
+    std::fs::write(&path, lines_of(std::str::from_utf8(&webhooks).unwrap())).unwrap();
+    let rules = RuleSet::load(true, &[]).unwrap();
+    let mut engine = Engine::new(&rules, Allowlist::default(), &Settings::default()).unwrap();
+    let settings = Arc::new(decode::Settings::default());
+    let mut alerts = replay(&mut engine, &[path], None, &settings, &Arc::default()).unwrap().alerts;
+    alerts.retain(|alert| alert.severity >= Severity::Medium);
+    let labels = std::str::from_utf8(&labels).unwrap().lines();
+    (alerts, labels.map(|label| serde_json::from_str(label).unwrap()).collect())
+}
+
+fn is_about(alert: &Alert, label: &Label) -> bool {
+    let at = |text: &str| Timestamp::parse_rfc3339(text).unwrap();
+    (at(&label.start).before(DOUBT)..=at(&label.end).after(GRACE)).contains(&alert.opened_at)
+}
+
+#[test]
+fn every_attack_by_webhook_pages_somebody_and_nothing_else_does() {
+    for seed in [11, 12] {
+        let (alerts, labels) = found(seed, Kind::MESSAGING.to_vec());
+        let staged: Vec<&Label> = labels.iter().filter(|label| label.expect_paged).collect();
+        assert!(staged.len() >= 10, "attacks must be staged: {labels:#?}");
+        for label in &staged {
+            let found = alerts.iter().filter(|alert| is_about(alert, label)).count();
+            assert!(found > 0, "seed {seed}: nobody is paged for {label:?}");
+        }
+        for alert in &alerts {
+            let is_expected = staged.iter().any(|label| is_about(alert, label));
+            assert!(is_expected, "seed {seed}: paged for nothing: {alert:#?}");
+        }
+    }
+}
+
+#[test]
+fn a_day_of_ordinary_messages_pages_nobody() {
+    let innocents = Kind::MESSAGING.iter().copied().filter(|kind| kind.is_innocent()).collect();
+    let (alerts, labels) = found(21, innocents);
+    assert!(labels.iter().all(|label| !label.expect_paged) && !labels.is_empty());
+    assert_eq!(alerts, []);
+}
