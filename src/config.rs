@@ -273,6 +273,7 @@ mod tests {
         let config = read(&all).unwrap();
         assert_eq!((config.sources.len(), config.allowlist.len()), (3, 1));
         assert!(config.state_directory.is_some() && config.serve.token_file.is_some());
+        assert!(config.serve.tls.is_some_and(|tls| tls.client_ca.len() == 1));
         assert!(config.webhooks.source_names().eq(["whatsapp", "twilio", "crm"]));
     }
 

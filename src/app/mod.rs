@@ -138,6 +138,7 @@ impl App {
         // What can fail for want of a free port comes first: loading rules takes longer.
         let bound = serve::bind(config.serve.clone()).await?;
         let address = bound.local_addr();
+        let certificates = bound.certificates();
         let to_prepare = config.clone();
         let prepared = tokio::task::spawn_blocking(move || prepare(&to_prepare)).await??;
         for error in &prepared.rules.errors {
@@ -222,7 +223,13 @@ impl App {
             address = %address,
             "ready: metrics at http://{address}/metrics, stream at ws://{address}/v1/stream"
         );
-        let reloader = Reloader { origin, control, reloads, config: Arc::new(std::sync::Mutex::new(config)) };
+        let reloader = Reloader {
+            origin,
+            control,
+            reloads,
+            certificates,
+            config: Arc::new(std::sync::Mutex::new(config)),
+        };
         Ok(Self {
             address,
             reloader,
@@ -358,6 +365,8 @@ pub struct Reloader {
     origin: Origin,
     control: Control,
     reloads: Reloads,
+    /// What is shown over TLS.
+    certificates: Option<serve::tls::Certificates>,
     config: Arc<std::sync::Mutex<Config>>,
 }
 
@@ -367,6 +376,7 @@ impl Reloader {
     pub async fn reload(&self) -> anyhow::Result<Reloaded> {
         let origin = self.origin.clone();
         let compiler = self.control.compiler().clone();
+        let certificates = self.certificates.clone();
         // Compiled here too, while the engine goes on.
         let read = tokio::task::spawn_blocking(move || {
             let config = origin.read()?;
@@ -375,6 +385,7 @@ impl Reloader {
                 let faults: Vec<String> = rules.errors.iter().map(ToString::to_string).collect();
                 bail!("faults in rules: {}", faults.join("; "));
             }
+            certificates.map_or(Ok(()), |certificates| certificates.read_again()).context("serve.tls")?;
             let compiled = compiler.compile(&rules, allowlist, &settings);
             Ok((config, rules.rules.len(), Reload { compiled, decode, budget }))
         });

@@ -7,6 +7,7 @@
 
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use axum::http::header::{AUTHORIZATION, HOST, ORIGIN};
@@ -63,6 +64,15 @@ impl Token {
     }
 }
 
+/// Warns about a file with a secret that others than its owner can read or write.
+pub fn warn_if_others_can_read(path: &Path, secret: &str) {
+    let mode = std::fs::metadata(path).map_or(0, |metadata| metadata.permissions().mode() & 0o777);
+    if mode & 0o077 != 0 {
+        let path = path.display();
+        tracing::warn!(%path, "others can read or write the file with {secret} (mode {mode:03o}): chmod 600 it");
+    }
+}
+
 /// The text of the token in the file, or else in [`TOKEN_VARIABLE`] unless that is empty; `None` when there is none.
 pub fn read_secret(file: Option<&Path>) -> Result<Option<String>, TokenError> {
     let text = match file {
@@ -75,6 +85,9 @@ pub fn read_secret(file: Option<&Path>) -> Result<Option<String>, TokenError> {
     let Some(text) = text else { return Ok(None) };
     let secret = text.trim().to_owned();
     Token::new(&secret)?;
+    if let Some(path) = file {
+        warn_if_others_can_read(path, "the token");
+    }
     Ok(Some(secret))
 }
 

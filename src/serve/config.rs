@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer};
 
 use super::auth::Token;
-use super::limits;
+use super::{limits, tls};
 use crate::stream::at_least_one;
 
 /// How to serve.
@@ -51,6 +51,8 @@ pub struct Config {
     pub shutdown_timeout: Duration,
     /// How often clients may ask: `[limits]`.
     pub limits: limits::Config,
+    /// Where and how to serve over TLS beside: `[tls]`.
+    pub tls: Option<tls::Config>,
 }
 
 impl Default for Config {
@@ -69,6 +71,7 @@ impl Default for Config {
             stall_timeout: Duration::from_secs(120),
             shutdown_timeout: Duration::from_secs(1),
             limits: limits::Config::default(),
+            tls: None,
         }
     }
 }

@@ -13,6 +13,7 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use prometheus::IntGauge;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tower::Service;
@@ -20,6 +21,7 @@ use tower::Service;
 use super::limits::Client;
 use super::metrics::{Endpoint, Metrics};
 use super::routes::Shared;
+use super::tls::{self, Certificates, Shown};
 
 /// Headers of a request.
 const MAX_HEADERS: usize = 64;
@@ -36,6 +38,8 @@ pub struct Connection {
     pub client: Client,
     /// Its address.
     pub peer: SocketAddr,
+    /// What it has shown.
+    pub shown: Shown,
     gauge: IntGauge,
     _slot: OwnedSemaphorePermit,
     _alive: mpsc::Sender<()>,
@@ -48,10 +52,18 @@ impl Connection {
         slot: OwnedSemaphorePermit,
         alive: mpsc::Sender<()>,
         metrics: &Metrics,
-    ) -> Arc<Self> {
+    ) -> Self {
         let gauge = metrics.connections.clone();
         gauge.inc();
-        Arc::new(Self { client: Client::at(peer.ip()), peer, gauge, _slot: slot, _alive: alive })
+        let client = Client::at(peer.ip());
+        Self { client, peer, shown: Shown::Plain, gauge, _slot: slot, _alive: alive }
+    }
+}
+
+impl Connection {
+    /// Whether the other end is on this machine.
+    pub fn client_is_local(&self) -> bool {
+        self.peer.ip().to_canonical().is_loopback()
     }
 }
 
@@ -61,10 +73,42 @@ impl Drop for Connection {
     }
 }
 
-/// Answers the requests of a connection until it ends or the service stops.
-pub async fn serve(stream: TcpStream, connection: Arc<Connection>, shared: Arc<Shared>, router: Router) {
+/// Answers the requests of a connection until it ends or the service stops; over TLS when there are certificates for it.
+pub async fn serve(
+    stream: TcpStream,
+    mut connection: Connection,
+    certificates: Option<Certificates>,
+    shared: Arc<Shared>,
+    router: Router,
+) {
     // An alert is a small frame, and must not wait for the next one.
     let _ = stream.set_nodelay(true);
+    let Some(certificates) = certificates else {
+        return speak(stream, Arc::new(connection), shared, router).await;
+    };
+    if shared.limits.handshakes.check(connection.client).is_err() {
+        return shared.metrics.tls_limited.inc();
+    }
+    let mut stopping = shared.stopping.clone();
+    let accepted = tokio::select! {
+        accepted = certificates.accept(stream) => accepted,
+        _ = stopping.wait_for(|stopping| *stopping) => return,
+    };
+    match accepted {
+        Ok((stream, shown)) => {
+            shared.metrics.tls_accepted.inc();
+            connection.shown = shown;
+            speak(stream, Arc::new(connection), shared, router).await;
+        }
+        Err(tls::Failed::Handshake) => shared.metrics.tls_failed.inc(),
+        Err(tls::Failed::Slow) => shared.metrics.tls_slow.inc(),
+    }
+}
+
+async fn speak<S>(stream: S, connection: Arc<Connection>, shared: Arc<Shared>, router: Router)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let mut stopping = shared.stopping.clone();
     let (header_timeout, shutdown_timeout) = (shared.config.header_timeout, shared.config.shutdown_timeout);
     let service = service_fn(move |request| {
@@ -95,7 +139,7 @@ async fn answer(
     router: Router,
 ) -> Result<Response, Infallible> {
     let endpoint = Endpoint::of(request.uri().path());
-    let response = match shared.admit(endpoint, connection.peer, request.uri(), request.headers()) {
+    let response = match shared.admit(endpoint, &connection, request.uri(), request.headers()) {
         Ok(()) => {
             request.extensions_mut().insert(connection);
             route(router, request).await?

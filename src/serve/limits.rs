@@ -69,6 +69,8 @@ pub struct Config {
     pub webhooks: Rate,
     /// Webhooks with a wrong signature or without one. Beyond that none of the client is looked at, until there is room again.
     pub wrong_signatures: Rate,
+    /// Handshakes of TLS: each costs as much as some hundred requests.
+    pub handshakes: Rate,
 }
 
 impl Default for Config {
@@ -81,6 +83,7 @@ impl Default for Config {
             wrong_tokens: Rate::new(5, 50),
             webhooks: Rate::new(5_000, 10_000),
             wrong_signatures: Rate::new(5, 50),
+            handshakes: Rate::new(100, 1_000),
         }
     }
 }
@@ -226,6 +229,8 @@ pub struct Limits {
     pub webhooks: Keyed,
     /// Webhooks with a wrong signature.
     pub wrong_signatures: WrongTokens,
+    /// Handshakes of TLS.
+    pub handshakes: Keyed,
 }
 
 impl Limits {
@@ -239,6 +244,7 @@ impl Limits {
             wrong_tokens: WrongTokens::new(config.wrong_tokens),
             webhooks: Keyed::new(config.webhooks),
             wrong_signatures: WrongTokens::new(config.wrong_signatures),
+            handshakes: Keyed::new(config.handshakes),
         }
     }
 }

@@ -103,6 +103,16 @@ pub struct Metrics {
     pub authentication_failures: IntCounter,
     /// Connections at the moment.
     pub connections: IntGauge,
+    /// Handshakes of TLS that succeeded.
+    pub tls_accepted: IntCounter,
+    /// Handshakes that failed.
+    pub tls_failed: IntCounter,
+    /// Handshakes that took too long.
+    pub tls_slow: IntCounter,
+    /// Handshakes refused because a client began too many.
+    pub tls_limited: IntCounter,
+    /// Webhooks without the right certificate.
+    pub certificates_refused: IntCounter,
     /// Connections beyond the limit.
     pub refused_connections: IntCounter,
 }
@@ -121,6 +131,11 @@ impl Metrics {
             "Requests refused because a client asked too often, by endpoint.",
             &["endpoint"],
         )?;
+        let handshakes = register.counters(
+            "watchbell_tls_handshakes_total",
+            "Handshakes of TLS, by outcome.",
+            &["outcome"],
+        )?;
         let connections =
             register.gauge("watchbell_http_connections", "Open connections, websockets included.")?;
         match registry.register(Box::new(ProcessCollector::for_self())) {
@@ -136,6 +151,14 @@ impl Metrics {
                 "Requests without the right token.",
             )?,
             connections,
+            tls_accepted: handshakes.with_label_values(&["accepted"]),
+            tls_failed: handshakes.with_label_values(&["failed"]),
+            tls_slow: handshakes.with_label_values(&["slow"]),
+            tls_limited: handshakes.with_label_values(&["limited"]),
+            certificates_refused: register.counter(
+                "watchbell_http_certificates_refused_total",
+                "Webhooks refused because the client did not show the right certificate.",
+            )?,
             refused_connections: register.counter(
                 "watchbell_http_connections_refused_total",
                 "Connections closed at once because there were as many as there may be.",

@@ -13,6 +13,8 @@
 //! | `POST /v1/events` | takes lines of logs (`push`) |
 //! | `/webhooks/...` | takes what others send when something happens, signed ([`webhooks`]) |
 //!
+//! The same is served over TLS at an address of its own ([`tls`]), when there are certificates.
+//!
 //! Errors are problems as RFC 9457 has them (`problem`).
 
 pub mod auth;
@@ -26,6 +28,7 @@ mod push;
 mod readiness;
 mod routes;
 mod socket;
+pub mod tls;
 pub mod webhooks;
 
 use std::future::Future;
@@ -35,7 +38,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use prometheus::Registry;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 
@@ -47,6 +50,7 @@ pub use config::Config;
 use connection::Connection;
 pub use readiness::{EngineLife, Readiness};
 use routes::Shared;
+use tls::{Certificates, TlsError};
 pub use webhooks::Webhooks;
 
 /// How long no connection is accepted after the system could not give one: it has run out of something.
@@ -101,6 +105,9 @@ pub enum ServeError {
     /// The token cannot be used.
     #[error(transparent)]
     Token(#[from] TokenError),
+    /// Certificates cannot be used.
+    #[error("serve.tls: {0}")]
+    Tls(#[from] TlsError),
     /// Metrics are registered twice.
     #[error("cannot count: {0}")]
     Metrics(#[from] prometheus::Error),
@@ -110,8 +117,34 @@ pub enum ServeError {
 pub struct Bound {
     listener: TcpListener,
     address: SocketAddr,
+    /// Where TLS is spoken.
+    encrypted: Option<Encrypted>,
     gate: Gate,
     config: Config,
+}
+
+struct Encrypted {
+    listener: TcpListener,
+    address: SocketAddr,
+    certificates: Certificates,
+}
+
+impl Encrypted {
+    async fn bind(config: &tls::Config) -> Result<Self, ServeError> {
+        let to_read = config.clone();
+        // A panic would be a bug of whoever parses certificates.
+        let read = tokio::task::spawn_blocking(|| Certificates::read(to_read)).await;
+        let certificates = read.map_err(|_| TlsError::NoCertificate(config.certificate.clone()))??;
+        let (listener, address) = listen(config.listen).await?;
+        Ok(Self { listener, address, certificates })
+    }
+}
+
+async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), ServeError> {
+    let failed = |error| ServeError::Listen { address, error };
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    Ok((listener, address))
 }
 
 /// Checks the configuration and listens. The token is that of the configuration, or in the file that it names, or in
@@ -121,13 +154,17 @@ pub async fn bind(config: Config) -> Result<Bound, ServeError> {
         Some(token) => Some(token.clone()),
         None => auth::read_token(config.token_file.as_deref())?,
     };
-    if token.is_none() && !config.listen.ip().to_canonical().is_loopback() {
-        return Err(ServeError::TokenNeeded(config.listen));
+    let addresses = [Some(config.listen), config.tls.as_ref().map(|tls| tls.listen)];
+    let elsewhere = addresses.into_iter().flatten().find(|at| !at.ip().to_canonical().is_loopback());
+    if let Some(address) = elsewhere.filter(|_| token.is_none()) {
+        return Err(ServeError::TokenNeeded(address));
     }
-    let failed = |error| ServeError::Listen { address: config.listen, error };
-    let listener = TcpListener::bind(config.listen).await.map_err(failed)?;
-    let address = listener.local_addr().map_err(failed)?;
-    Ok(Bound { listener, address, gate: Gate::new(token), config })
+    let encrypted = match &config.tls {
+        Some(tls) => Some(Encrypted::bind(tls).await?),
+        None => None,
+    };
+    let (listener, address) = listen(config.listen).await?;
+    Ok(Bound { listener, address, encrypted, gate: Gate::new(token), config })
 }
 
 impl Bound {
@@ -136,15 +173,27 @@ impl Bound {
         self.address
     }
 
+    /// Where it listens for TLS.
+    pub fn tls_addr(&self) -> Option<SocketAddr> {
+        self.encrypted.as_ref().map(|encrypted| encrypted.address)
+    }
+
+    /// The certificates that it shows, to read them again.
+    pub fn certificates(&self) -> Option<Certificates> {
+        self.encrypted.as_ref().map(|encrypted| encrypted.certificates.clone())
+    }
+
     /// Serves until `shutdown` is over. Then no connection is accepted any more, requests are finished, and websockets
     /// get what waits for them and are closed; what takes longer than [`Config::shutdown_timeout`] is cut off.
     pub async fn serve(self, state: State, shutdown: impl Future<Output = ()>) -> Result<(), ServeError> {
-        let Self { listener, gate, config, .. } = self;
+        let Self { listener, encrypted, gate, config, .. } = self;
+        let needs_certificate =
+            encrypted.as_ref().is_some_and(|encrypted| encrypted.certificates.guards_webhooks());
         let shutdown_timeout = config.shutdown_timeout;
         let slots = Arc::new(Semaphore::new(config.max_connections.min(Semaphore::MAX_PERMITS)));
         let (stop, stopping) = watch::channel(false);
         let (alive, mut gone) = mpsc::channel::<()>(1);
-        let shared = Arc::new(Shared::new(config, gate, state, stopping)?);
+        let shared = Arc::new(Shared::new(config, gate, needs_certificate, state, stopping)?);
         let router = routes::router(Arc::clone(&shared));
         let mut connections = JoinSet::new();
         let mut shutdown = pin!(shutdown);
@@ -153,12 +202,12 @@ impl Bound {
                 biased;
                 () = &mut shutdown => break,
                 Some(_) = connections.join_next() => {}
-                accepted = listener.accept() => match accepted {
+                (accepted, certificates) = accept(&listener, encrypted.as_ref()) => match accepted {
                     Ok((stream, peer)) => match Arc::clone(&slots).try_acquire_owned() {
                         Ok(slot) => {
                             let connection = Connection::new(peer, slot, alive.clone(), &shared.metrics);
                             let (shared, router) = (Arc::clone(&shared), router.clone());
-                            connections.spawn(connection::serve(stream, connection, shared, router));
+                            connections.spawn(connection::serve(stream, connection, certificates, shared, router));
                         }
                         Err(_) => shared.metrics.refused_connections.inc(),
                     },
@@ -169,7 +218,7 @@ impl Bound {
                 }
             }
         }
-        drop((listener, alive, router));
+        drop((listener, encrypted, alive, router));
         shared.readiness.stop();
         let _ = stop.send(true);
         let finished = async {
@@ -182,5 +231,19 @@ impl Bound {
             connections.shutdown().await;
         }
         Ok(())
+    }
+}
+
+/// The next connection, and what to show it if it is to speak TLS.
+async fn accept(
+    listener: &TcpListener,
+    encrypted: Option<&Encrypted>,
+) -> (std::io::Result<(TcpStream, SocketAddr)>, Option<Certificates>) {
+    let Some(Encrypted { listener: other, certificates, .. }) = encrypted else {
+        return (listener.accept().await, None);
+    };
+    tokio::select! {
+        accepted = listener.accept() => (accepted, None),
+        accepted = other.accept() => (accepted, Some(certificates.clone())),
     }
 }

@@ -14,9 +14,11 @@ use prometheus::{Registry, TextEncoder};
 use tokio::sync::{Semaphore, watch};
 
 use super::auth::{Gate, Refusal};
+use super::connection::Connection;
 use super::limits::{Client, Exceeded, Limits};
 use super::metrics::{Endpoint, Metrics};
 use super::problem::Problem;
+use super::tls::Shown;
 use super::webhooks::{self, Webhooks};
 use super::{Config, Push, Readiness, State, push, socket};
 use crate::sources;
@@ -29,6 +31,8 @@ pub struct Shared {
     pub config: Config,
     /// Who is let in.
     gate: Gate,
+    /// Whether webhooks must come from clients with the right certificate.
+    needs_certificate: bool,
     /// How often clients may ask.
     pub limits: Limits,
     /// What was counted.
@@ -56,6 +60,7 @@ impl Shared {
     pub fn new(
         config: Config,
         gate: Gate,
+        needs_certificate: bool,
         state: State,
         stopping: watch::Receiver<bool>,
     ) -> Result<Self, prometheus::Error> {
@@ -65,6 +70,7 @@ impl Shared {
             metrics: Metrics::new(&state.registry)?,
             config,
             gate,
+            needs_certificate,
             hub: state.hub,
             push: state.push,
             pushes: Semaphore::new(push::MAX_PUSHES),
@@ -80,14 +86,16 @@ impl Shared {
     pub fn admit(
         &self,
         endpoint: Endpoint,
-        peer: SocketAddr,
+        connection: &Connection,
         uri: &Uri,
         headers: &HeaderMap,
     ) -> Result<(), Problem> {
+        let peer = connection.peer;
         if endpoint.is_webhook() {
             // Whoever sends them has no token, and is asked for a signature where the body is read.
             let client = self.webhooks.as_ref().map_or(peer.ip(), |webhooks| webhooks.client(peer, headers));
-            return self.limits.webhooks.check(Client::at(client)).map_err(too_many_requests);
+            self.limits.webhooks.check(Client::at(client)).map_err(too_many_requests)?;
+            return self.check_certificate(endpoint, connection);
         }
         let client = Client::at(peer.ip());
         let limit = match endpoint {
@@ -130,6 +138,29 @@ impl Shared {
 }
 
 impl Shared {
+    /// Whether whoever sends a webhook has shown the certificate that it must have.
+    fn check_certificate(&self, endpoint: Endpoint, connection: &Connection) -> Result<(), Problem> {
+        let is_fit = match connection.shown {
+            _ if !self.needs_certificate => true,
+            Shown::RightName => true,
+            // A proxy on this machine has ended the connection of whoever sends it.
+            Shown::Plain => connection.client_is_local(),
+            Shown::Nothing => false,
+        };
+        if is_fit {
+            return Ok(());
+        }
+        self.metrics.certificates_refused.inc();
+        if let Some(left_out) = self.refusals.turn(Instant::now()) {
+            let peer = connection.peer.ip().to_canonical();
+            tracing::warn!(%peer, endpoint = endpoint.name(), left_out, "a webhook without the right certificate was refused");
+        }
+        Err(Problem::new(
+            StatusCode::FORBIDDEN,
+            "webhooks are taken only from clients with the right certificate",
+        ))
+    }
+
     /// Logs that somebody came without the right token. What was shown is told to nobody.
     fn say_refused(&self, endpoint: Endpoint, peer: SocketAddr, refusal: Refusal) {
         if let Some(left_out) = self.refusals.turn(Instant::now()) {

@@ -2,6 +2,7 @@
 
 mod generic;
 mod handshake;
+mod tls;
 mod twilio;
 mod whatsapp;
 
@@ -14,11 +15,12 @@ use prometheus::Registry;
 use ring::hmac;
 use serde_json::Value;
 use tempfile::TempDir;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::{Mutex, oneshot};
 use watchbell::journal::{Journal, Key, Limits, Writer};
 use watchbell::pseudonym::{self, DedupeKey, Pseudonyms};
+use watchbell::serve::tls::Certificates;
 use watchbell::serve::webhooks::{Config, Parts, Webhooks};
 use watchbell::serve::{self, Readiness, State};
 
@@ -36,19 +38,26 @@ pub const PROXIED: &str = "proxies = ['127.0.0.1']\n";
 pub struct Setup {
     pub webhooks: String,
     pub limits: Limits,
-    pub configure: fn(&mut serve::Config),
+    pub configure: Box<dyn FnOnce(&mut serve::Config) + Send>,
     /// While it is locked nothing is handed on, and nothing stored.
     pub gate: Arc<Mutex<()>>,
 }
 
 impl Default for Setup {
     fn default() -> Self {
-        Self { webhooks: String::new(), limits: Limits::default(), configure: |_| {}, gate: Arc::default() }
+        Self {
+            webhooks: String::new(),
+            limits: Limits::default(),
+            configure: Box::new(|_| {}),
+            gate: Arc::default(),
+        }
     }
 }
 
 pub struct Server {
     pub address: SocketAddr,
+    pub tls: Option<SocketAddr>,
+    pub certificates: Option<Certificates>,
     pub registry: Registry,
     pub readiness: Arc<Readiness>,
     pub journal: Journal,
@@ -79,7 +88,7 @@ pub async fn start(setup: Setup) -> Server {
     let mut config = serve::Config { listen: ([127, 0, 0, 1], 0).into(), ..serve::Config::default() };
     (setup.configure)(&mut config);
     let bound = serve::bind(config).await.unwrap();
-    let address = bound.local_addr();
+    let (address, tls, certificates) = (bound.local_addr(), bound.tls_addr(), bound.certificates());
     let key = Key::load_or_create(&dir.path().join("key")).unwrap();
     let opened = Journal::open(&dir.path().join("watchbell.db"), &key, setup.limits).unwrap();
     let journal = opened.journal.clone();
@@ -102,7 +111,7 @@ pub async fn start(setup: Setup) -> Server {
     };
     let (stop, stopped) = oneshot::channel::<()>();
     tokio::spawn(bound.serve(state, async { drop(stopped.await) }));
-    Server { address, registry, readiness, journal, writer, _dir: dir, _stop: stop }
+    Server { address, tls, certificates, registry, readiness, journal, writer, _dir: dir, _stop: stop }
 }
 
 /// An answer: status, headers in lower case, body.
@@ -113,41 +122,54 @@ pub struct Answer {
     pub body: String,
 }
 
-impl Server {
-    /// Sends bytes as they are and reads the answer to the end.
-    pub async fn send(&self, request: &[u8]) -> Answer {
-        let exchange = async {
-            let mut socket = TcpStream::connect(self.address).await.unwrap();
-            // A server that has said no may close before everything was sent.
-            let _ = socket.write_all(request).await;
-            let mut answer = Vec::new();
-            let _ = socket.read_to_end(&mut answer).await;
-            answer
-        };
-        let answer = tokio::time::timeout(PATIENCE, exchange).await.unwrap();
+impl Answer {
+    /// `None` when nothing was answered.
+    pub fn parse(answer: Vec<u8>) -> Option<Self> {
         let answer = String::from_utf8(answer).unwrap();
         let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
         let mut lines = head.lines();
-        let status = lines.next().and_then(|line| line.split(' ').nth(1)).and_then(|code| code.parse().ok());
+        let status = lines.next()?.split(' ').nth(1)?.parse().ok()?;
         let headers = lines.filter_map(|line| line.split_once(": "));
-        Answer {
-            status: status.unwrap_or_else(|| panic!("no answer: {answer:?}")),
-            headers: headers.map(|(name, value)| (name.to_lowercase(), value.to_owned())).collect(),
-            body: body.to_owned(),
-        }
+        let headers = headers.map(|(name, value)| (name.to_lowercase(), value.to_owned())).collect();
+        Some(Self { status, headers, body: body.to_owned() })
+    }
+}
+
+/// Sends bytes as they are and reads what comes back, to the end.
+pub async fn exchange(mut socket: impl AsyncRead + AsyncWrite + Unpin, request: &[u8]) -> Vec<u8> {
+    let exchange = async {
+        // A server that has said no may close before everything was sent.
+        let _ = socket.write_all(request).await;
+        let _ = socket.flush().await;
+        let mut answer = Vec::new();
+        let _ = socket.read_to_end(&mut answer).await;
+        answer
+    };
+    tokio::time::timeout(PATIENCE, exchange).await.unwrap()
+}
+
+pub fn request(method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Vec<u8> {
+    // Whoever sends webhooks asks for the name that the world knows.
+    let mut request = format!(
+        "{method} {path} HTTP/1.1\r\nHost: hooks.example.com\r\nConnection: close\r\nContent-Length: {}\r\n",
+        body.len()
+    );
+    for (name, value) in headers {
+        request.push_str(&format!("{name}: {value}\r\n"));
+    }
+    request.push_str("\r\n");
+    [request.as_bytes(), body].concat()
+}
+
+impl Server {
+    /// Sends bytes as they are and reads the answer to the end.
+    pub async fn send(&self, request: &[u8]) -> Answer {
+        let socket = TcpStream::connect(self.address).await.unwrap();
+        Answer::parse(exchange(socket, request).await).unwrap_or_else(|| panic!("no answer"))
     }
 
     pub async fn ask(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
-        // Whoever sends webhooks asks for the name that the world knows.
-        let mut request = format!(
-            "{method} {path} HTTP/1.1\r\nHost: hooks.example.com\r\nConnection: close\r\nContent-Length: {}\r\n",
-            body.len()
-        );
-        for (name, value) in headers {
-            request.push_str(&format!("{name}: {value}\r\n"));
-        }
-        request.push_str("\r\n");
-        self.send(&[request.as_bytes(), body].concat()).await
+        self.send(&request(method, path, headers, body)).await
     }
 
     /// Delivers an update that is signed with a secret.

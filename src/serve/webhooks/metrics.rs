@@ -28,8 +28,6 @@ pub enum Outcome {
     SignatureRejected,
     /// It comes from where too many bad signatures came from.
     Limited,
-    /// It comes without the certificate that it must come with.
-    CertificateRejected,
     /// It is too large.
     TooLarge,
     /// It did not arrive whole, or too slowly.
@@ -44,7 +42,7 @@ pub enum Outcome {
 
 impl Outcome {
     /// All of them, in order.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 12] = [
         Self::Stored,
         Self::Empty,
         Self::Unreadable,
@@ -52,7 +50,6 @@ impl Outcome {
         Self::SignatureMalformed,
         Self::SignatureRejected,
         Self::Limited,
-        Self::CertificateRejected,
         Self::TooLarge,
         Self::Broken,
         Self::NotReady,
@@ -70,7 +67,6 @@ impl Outcome {
             Self::SignatureMalformed => "signature_malformed",
             Self::SignatureRejected => "signature_rejected",
             Self::Limited => "limited",
-            Self::CertificateRejected => "certificate_rejected",
             Self::TooLarge => "too_large",
             Self::Broken => "broken",
             Self::NotReady => "not_ready",

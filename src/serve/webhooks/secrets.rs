@@ -1,9 +1,9 @@
 //! Reads secrets from files and variables, and refuses those that keep nobody out.
 
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use super::signature::Secret;
+use crate::serve::auth::warn_if_others_can_read;
 
 /// Shortest secret: of random letters and digits, 16 are not guessed.
 const MIN_CHARS: usize = 16;
@@ -112,13 +112,7 @@ impl Place<'_> {
             return Ok(std::env::var(self.variable).ok().filter(|text| !text.trim().is_empty()));
         };
         let unreadable = |error| SecretError::Unreadable { path: path.to_owned(), error };
-        let mode = std::fs::metadata(path).map_err(unreadable)?.permissions().mode() & 0o777;
-        if mode & 0o077 != 0 {
-            tracing::warn!(
-                path = %path.display(),
-                "others can read or write the secrets of {webhook} (mode {mode:03o}): chmod 600 the file"
-            );
-        }
+        warn_if_others_can_read(path, &format!("the secrets of {webhook}"));
         std::fs::read_to_string(path).map(Some).map_err(unreadable)
     }
 

@@ -293,7 +293,7 @@ async fn a_flood_becomes_fifty_events_a_second() {
 #[tokio::test]
 async fn the_signature_is_the_only_authentication_and_the_rest_needs_the_token() {
     let server = start(Setup {
-        configure: |config| config.token = Some(Token::new("0123456789abcdef0123").unwrap()),
+        configure: Box::new(|config| config.token = Some(Token::new("0123456789abcdef0123").unwrap())),
         ..Setup::default()
     })
     .await;
@@ -309,11 +309,11 @@ async fn the_signature_is_the_only_authentication_and_the_rest_needs_the_token()
 #[tokio::test]
 async fn deliveries_have_a_limit_of_their_own() {
     let server = start(Setup {
-        configure: |config| {
+        configure: Box::new(|config| {
             let one = std::num::NonZeroU32::MIN;
             let burst = one.saturating_add(2);
             config.limits.webhooks = watchbell::serve::limits::Rate { per_second: one, burst };
-        },
+        }),
         ..Setup::default()
     })
     .await;
