@@ -37,6 +37,8 @@ pub struct Config {
     pub journal: JournalConfig,
     /// Which webhooks are taken: `[webhooks.whatsapp]`, `[webhooks.generic.NAME]`, ...
     pub webhooks: serve::webhooks::Config,
+    /// What stands in for people: `[pseudonyms]`.
+    pub pseudonyms: PseudonymConfig,
     /// What subscribers of the stream may take: `[stream]`.
     pub stream: stream::Limits,
     /// Where the service keeps what it must know after a restart: what arrived, how far files have been read, what alerts
@@ -140,6 +142,27 @@ fn within<'de, D: Deserializer<'de>>(
         let (least, most) = (range.start(), range.end());
         serde::de::Error::custom(format!("expected {least} to {most} in {name}, not {number}"))
     })
+}
+
+/// What stands in for people.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PseudonymConfig {
+    /// The number of the key that pseudonyms are made with, 1 to 35. One more, and everybody has a new one from then on; those
+    /// of before can still be found by whoever has the number and the secret.
+    #[serde(deserialize_with = "generation")]
+    pub generation: u32,
+}
+
+impl Default for PseudonymConfig {
+    fn default() -> Self {
+        Self { generation: 1 }
+    }
+}
+
+fn generation<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
+    // It fits: the range says so.
+    within(deserializer, "generation", 1..=35).map(|number| number as u32)
 }
 
 /// How much memory may be taken.

@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 
-use crate::config::JournalConfig;
+use crate::config::{JournalConfig, PseudonymConfig};
 use crate::event::Timestamp;
 use crate::journal::{Gap, Journal, Key, Opened, Writer};
+use crate::pseudonym::{self, DedupeKey, Pseudonyms};
 
 /// The name of the file that everything is kept in.
 const FILE: &str = "watchbell.db";
@@ -25,6 +26,8 @@ const SHORTEST_GAP: Duration = Duration::from_secs(2);
 
 /// A state directory that is this process's own.
 pub(super) struct Kept {
+    /// The secret.
+    pub key: Key,
     /// The journal, before it is written to.
     pub opened: Opened,
     /// Held while this process uses the directory.
@@ -55,7 +58,7 @@ pub(super) fn open(directory: &Path, config: &JournalConfig) -> anyhow::Result<K
             "the journal has lost blocks; what was in them is not counted again"
         );
     }
-    Ok(Kept { opened, lock })
+    Ok(Kept { key, opened, lock })
 }
 
 /// Writes down that nobody watched the sources between the last sign of life of an earlier run and now.
@@ -73,6 +76,17 @@ pub(super) fn note_gap<'s>(
             tracing::warn!(source, %refused, "a time that was not watched cannot be noted");
         }
     }
+}
+
+/// What stands in for people, and by what it is known that something comes again.
+pub(super) fn pseudonyms(key: &Key, config: PseudonymConfig) -> anyhow::Result<(Pseudonyms, DedupeKey)> {
+    let of = |generation: u32| {
+        let id = char::from_digit(generation % 36, 36).unwrap_or('0');
+        pseudonym::Key::new(id, &key.derive(&format!("watchbell pseudonyms {generation}")))
+    };
+    let older = (1..config.generation).rev().map(of).collect::<Result<_, _>>()?;
+    let pseudonyms = Pseudonyms::with_older(of(config.generation)?, older)?;
+    Ok((pseudonyms, DedupeKey::new(&key.derive("watchbell deliveries"))))
 }
 
 /// Offsets of logs, for the sources.

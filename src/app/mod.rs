@@ -33,6 +33,7 @@ use crate::journal;
 use crate::live::{self, Budget, Command, Control, Input, Live, Recovery, Reload, Teller};
 use crate::rules::RuleSet;
 use crate::serve::Readiness;
+use crate::serve::webhooks::{self, Webhooks};
 use crate::stream::Hub;
 use crate::telemetry::Register;
 use crate::{chance, serve, sources};
@@ -110,6 +111,7 @@ pub struct App {
     readiness: Arc<Readiness>,
     registry: Registry,
     hub: Arc<Hub>,
+    is_recovered: watch::Receiver<bool>,
     journal: Option<Journalling>,
     /// Held while this process uses the state directory.
     _lock: Option<File>,
@@ -125,6 +127,11 @@ impl App {
     pub async fn start_with(config: Config, origin: Origin) -> anyhow::Result<Self> {
         if config.sources.contains_key(PUSH) {
             bail!("sources.{PUSH} is what is pushed over HTTP: give the source another name");
+        }
+        if config.state_directory.is_none() && config.webhooks.source_names().next().is_some() {
+            bail!(
+                "webhooks are answered when they are on stable storage: name a state_directory in the configuration"
+            );
         }
         let kept = match config.state_directory.clone() {
             Some(directory) => {
@@ -147,8 +154,7 @@ impl App {
         let Prepared { rules, allowlist, settings, decode, budget } = prepared;
         let engine = Engine::new(&rules, allowlist, &settings).context("cannot start threads")?;
         let hub = Hub::new(config.stream, &registry)?;
-        let names = config.sources.keys().map(String::as_str).chain([PUSH]);
-        let live_metrics = live::Metrics::register(&registry, names)?;
+        let live_metrics = live::Metrics::register(&registry, watched(&config))?;
         let source_metrics = sources::Metrics::register(&registry)?;
         let mut outlet = Outlet::default();
         let push = outlet.add_inlet();
@@ -167,21 +173,27 @@ impl App {
         let readiness = Arc::new(Readiness::default());
         let life = readiness.engine_life();
         let alerts = live_metrics.alerts.clone();
+        let mut webhooks = None;
+        // Without a journal there is nothing to wait for.
+        let (_, mut is_recovered) = watch::channel(true);
         let (input, recovery, teller, journal, lock) = match kept {
             None => (Input::Sources(outlet), None, Teller::direct(Arc::clone(&hub), alerts), None, None),
-            Some(kept::Kept { opened, lock }) => {
+            Some(kept::Kept { key, opened, lock }) => {
                 let found = opened.found.clone();
                 let reader = opened.journal.clone();
                 let (hand_on, blocks) = live::blocks();
                 let (writer, thread) = opened.start(hand_on)?;
-                let watched = config.sources.keys().map(String::as_str).chain([PUSH]);
-                kept::note_gap(&writer, watched, found.last_alive, now());
-                let watched = config.sources.keys().map(String::as_str).chain([PUSH]);
-                let metrics = journal::Metrics::register(&registry, watched)?;
+                kept::note_gap(&writer, watched(&config), found.last_alive, now());
+                let metrics = journal::Metrics::register(&registry, watched(&config))?;
+                let (pseudonyms, dedupe) = kept::pseudonyms(&key, config.pseudonyms)?;
+                let parts = webhooks::Parts { journal: writer.clone(), pseudonyms, dedupe };
+                webhooks = Some(Webhooks::open(&config.webhooks, parts, &registry)?);
                 let (teller, telling) = Teller::through(writer.clone(), metrics, Arc::clone(&hub), alerts);
                 let (stop_feed, stop) = watch::channel(false);
                 let feed = tokio::spawn(journal::feed(outlet, writer.clone(), stop));
-                let recovery = recovery(&readiness, reader, &found);
+                let (recovered, recovering) = watch::channel(false);
+                is_recovered = recovering;
+                let recovery = recovery(&readiness, recovered, reader, &found);
                 let journal = Journalling { writer, thread, telling, feed, stop_feed };
                 (Input::Journal(blocks), Some(recovery), teller, Some(journal), Some(lock))
             }
@@ -207,7 +219,7 @@ impl App {
             registry: registry.clone(),
             hub: Arc::clone(&hub),
             push: Some(serve::Push { inlet: push, stream: push_stream() }),
-            webhooks: None,
+            webhooks,
             readiness: Arc::clone(&readiness),
             sources: source_metrics.clone(),
         };
@@ -215,14 +227,22 @@ impl App {
             // An error means that the app is gone.
             let _ = stopping.wait_for(|stop| *stop).await;
         }));
-        tracing::info!(
-            rules = rules.rules.len(),
-            sources = config.sources.len(),
-            files = source_metrics.files(),
-            listeners = running.iter().filter_map(sources::Running::local_address).count(),
-            address = %address,
-            "ready: metrics at http://{address}/metrics, stream at ws://{address}/v1/stream"
-        );
+        let (rules, followed) = (rules.rules.len(), config.sources.len());
+        let listeners = running.iter().filter_map(sources::Running::local_address).count();
+        let mut recovering = is_recovered.clone();
+        tokio::spawn(async move {
+            // An error means that the engine has ended.
+            if recovering.wait_for(|is_recovered| *is_recovered).await.is_ok() {
+                tracing::info!(
+                    rules,
+                    sources = followed,
+                    files = source_metrics.files(),
+                    listeners,
+                    address = %address,
+                    "ready: metrics at http://{address}/metrics, stream at ws://{address}/v1/stream"
+                );
+            }
+        });
         let reloader = Reloader {
             origin,
             control,
@@ -241,6 +261,7 @@ impl App {
             readiness,
             registry,
             hub,
+            is_recovered,
             journal,
             _lock: lock,
         })
@@ -249,6 +270,12 @@ impl App {
     /// Where HTTP is served.
     pub const fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Waits until what was counted before the start has been counted again.
+    pub async fn recovered(&mut self) {
+        // An error means that the engine has ended.
+        let _ = self.is_recovered.wait_for(|is_recovered| *is_recovered).await;
     }
 
     /// What changes rules while the service runs.
@@ -300,12 +327,16 @@ impl App {
             Ok(ended) => ended.context("the engine has failed")?,
             Err(_) => tracing::warn!("the engine has not ended within {} s", DRAIN.as_secs()),
         }
-        if let Some(journal) = self.journal {
-            journal.end().await;
-        }
+        let keeping = match self.journal {
+            Some(journal) => Some(journal.told().await),
+            None => None,
+        };
         self.hub.close();
         let _ = self.stop_server.send(true);
         self.server.await.context("the server has failed")??;
+        if let Some(keeping) = keeping {
+            keeping.end().await;
+        }
         tracing::info!("stopped");
         Ok(())
     }
@@ -321,17 +352,31 @@ struct Journalling {
     stop_feed: watch::Sender<bool>,
 }
 
+/// A journal that is being closed.
+struct Keeping(journal::Running);
+
 impl Journalling {
-    /// Waits until everything is kept and told. The engine has ended before.
-    async fn end(self) {
+    /// Waits until everything is told. The engine has ended before.
+    async fn told(self) -> Keeping {
         let Self { writer, thread, telling, feed, stop_feed: _ } = self;
-        let ended = tokio::time::timeout(DRAIN, async {
+        let told = tokio::time::timeout(DRAIN, async {
             let _ = feed.await;
             let _ = telling.await;
-            drop(writer);
-            tokio::task::spawn_blocking(move || thread.join()).await
         });
-        match ended.await {
+        if told.await.is_err() {
+            tracing::warn!("alerts were not told within {} s", DRAIN.as_secs());
+        }
+        drop(writer);
+        Keeping(thread)
+    }
+}
+
+impl Keeping {
+    /// Waits until everything is kept. All that write have ended before.
+    async fn end(self) {
+        let Self(thread) = self;
+        let ended = tokio::task::spawn_blocking(move || thread.join());
+        match tokio::time::timeout(DRAIN, ended).await {
             Ok(Ok(Ok(()))) => {}
             Ok(_) => tracing::error!("the journal has failed"),
             Err(_) => tracing::warn!("the journal has not ended within {} s", DRAIN.as_secs()),
@@ -340,7 +385,12 @@ impl Journalling {
 }
 
 /// How to go on from what is in the journal; the service is not ready before.
-fn recovery(readiness: &Arc<Readiness>, journal: journal::Journal, found: &journal::Found) -> Recovery {
+fn recovery(
+    readiness: &Arc<Readiness>,
+    recovered: watch::Sender<bool>,
+    journal: journal::Journal,
+    found: &journal::Found,
+) -> Recovery {
     const WAIT: &str = "journal";
     readiness.wait_for(WAIT, "the journal is being read back");
     let (progress, end) = (Arc::clone(readiness), Arc::clone(readiness));
@@ -351,8 +401,17 @@ fn recovery(readiness: &Arc<Readiness>, journal: journal::Journal, found: &journ
         on_progress: Box::new(move |percent| {
             progress.wait_for(WAIT, format!("the journal is being read back: {percent} %"));
         }),
-        on_end: Box::new(move || end.done(WAIT)),
+        on_end: Box::new(move || {
+            end.done(WAIT);
+            // An error means that nobody waits.
+            let _ = recovered.send(true);
+        }),
     }
+}
+
+/// The names of all sources.
+fn watched(config: &Config) -> impl Iterator<Item = &str> {
+    config.sources.keys().map(String::as_str).chain([PUSH]).chain(config.webhooks.source_names())
 }
 
 fn push_stream() -> Arc<Stream> {

@@ -67,7 +67,8 @@ impl Service {
     async fn start() -> Self {
         let directory = directory();
         let origin = Origin { config: Some(config_of(directory.path())), ..Origin::default() };
-        let app = App::start(origin).await.unwrap();
+        let mut app = App::start(origin).await.unwrap();
+        app.recovered().await;
         let (url, reloader) = (app.address().to_string(), app.reloader());
         let (stop, stopped) = oneshot::channel::<()>();
         let task = tokio::spawn(app.run(async move { drop(stopped.await) }));
