@@ -94,7 +94,7 @@ async fn measure(requests: usize) {
 
 /// An update with messages as they come, of about 1.2 KB with one.
 fn body(id: &str, messages: usize) -> Vec<u8> {
-    let text = "Could you tell me when the shoes that I ordered last week will arrive? ".repeat(6);
+    let text = "Could you tell me when the shoes that I ordered last week will arrive? ".repeat(9);
     let messages: Vec<_> = (0..messages)
         .map(|number| {
             json!({

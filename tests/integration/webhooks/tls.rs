@@ -224,3 +224,23 @@ async fn what_cannot_be_served_is_told_at_the_start() {
         assert!(error.to_string().contains(expected), "{error}");
     }
 }
+
+#[tokio::test]
+async fn handshakes_have_a_limit_by_client() {
+    let ours = Authority::new("ours");
+    let dir = tempfile::tempdir().unwrap();
+    let config = files(dir.path(), &ours.server(), &[]);
+    let configure = move |serve: &mut serve::Config| {
+        let one = std::num::NonZeroU32::MIN;
+        serve.limits.handshakes = watchbell::serve::limits::Rate { per_second: one, burst: one };
+        serve.tls = Some(config);
+    };
+    let server = start(Setup { configure: Box::new(configure), ..Setup::default() }).await;
+    assert_eq!(ask(&server, &ours, None, &health()).await.unwrap().status, 200);
+    // At once: within a second there is no room for another.
+    let asks = (0..10).map(|_| ask(&server, &ours, None, b""));
+    futures_util::future::join_all(asks).await;
+    assert!(server.count("watchbell_tls_handshakes_total{outcome=\"limited\"}") >= 8.0);
+    // What is not encrypted costs no handshake.
+    assert_eq!(server.send(&delivery("wamid.A")).await.status, 200);
+}
