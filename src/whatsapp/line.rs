@@ -30,6 +30,10 @@ const LIST_LIMIT: usize = 32;
 /// How late an item is before its lag is told, in seconds. Earlier ones are the ordinary retries.
 const LATE_SECONDS: i64 = 600;
 
+/// What must be told however late it is: what becomes of the account, of who may use it, and of its templates. An event that
+/// is far behind is not counted, so these happen when they arrive.
+const TOLD_LATE: [&str; 4] = ["iam", "account", "template", "webhook"];
+
 /// A line that is being written. [`Line::end`] makes it one; without that nothing of it remains.
 #[must_use]
 pub(super) struct Line<'l> {
@@ -41,7 +45,7 @@ pub(super) struct Line<'l> {
 
 impl<'l> Line<'l> {
     /// Begins a line about `scene`. `at` is the item's own time; without one it happened when the entry says, or
-    /// else when it arrived.
+    /// else when it arrived. What must be told late too happens when it arrived, and its own time is `event.created`.
     pub fn begin(
         update: &'l mut Update,
         scene: &Scene<'l>,
@@ -51,12 +55,15 @@ impl<'l> Line<'l> {
     ) -> Self {
         let change = scene.change;
         let own = at.or(change.at);
+        let lag = own.map_or(0, |own| (change.received.as_micros() - own.as_micros()) / 1_000_000);
+        let is_late = lag > LATE_SECONDS;
+        let when = own.filter(|_| !(is_late && TOLD_LATE.contains(&category)));
         let start = update.lines.len();
         let mut line = Self { update, change, start, unknown: Vec::new() };
         let lines = &mut line.update.lines;
         lines.reserve(768);
         lines.push_str("{\"@timestamp\":\"");
-        let _ = write!(lines, "{}", own.unwrap_or(change.received));
+        let _ = write!(lines, "{}", when.unwrap_or(change.received));
         lines.push_str("\",\"event.module\":\"whatsapp\",\"event.dataset\":\"whatsapp.");
         lines.push_str(change.dataset);
         lines.push_str("\",\"event.category\":\"");
@@ -64,9 +71,11 @@ impl<'l> Line<'l> {
         lines.push('"');
         line.text("event.action", action);
         line.update.lines.push_str(&scene.about);
-        let lag = own.map_or(0, |own| (change.received.as_micros() - own.as_micros()) / 1_000_000);
-        if lag > LATE_SECONDS {
+        if is_late {
             line.int("event.lag_seconds", lag);
+        }
+        if let Some(own) = own.filter(|_| when.is_none()) {
+            line.time("event.created", own);
         }
         line
     }

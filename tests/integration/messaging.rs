@@ -90,3 +90,30 @@ fn a_day_of_ordinary_messages_pages_nobody() {
     assert!(labels.iter().all(|label| !label.expect_paged) && !labels.is_empty());
     assert_eq!(alerts, []);
 }
+
+#[test]
+fn what_becomes_of_an_account_is_told_however_late() {
+    let pseudonyms = Pseudonyms::new(Key::new('1', &[7; 32]).unwrap());
+    let key = DedupeKey::new(&[9; 32]);
+    let received = Timestamp::from_seconds(1_800_000_000);
+    let time_of = |time: i64, change: &str| {
+        let body = format!(
+            r#"{{"object":"whatsapp_business_account","entry":[{{"id":"1","time":{time},"changes":[{change}]}}]}}"#
+        );
+        let update = whatsapp::read(body.as_bytes(), received, &pseudonyms, &key).unwrap();
+        let line: serde_json::Value = serde_json::from_str(&update.lines).unwrap();
+        (line["@timestamp"].as_str().unwrap().to_owned(), line["event.created"].as_str().map(str::to_owned))
+    };
+    let pin = r#"{"field":"security","value":{"display_phone_number":"15550783881","event":"PIN_CHANGED"}}"#;
+    let two_days = 2 * 24 * 3600;
+    let (at, created) = time_of(1_800_000_000 - two_days, pin);
+    assert_eq!(at, received.to_string(), "it is counted now");
+    assert_eq!(created, Some(Timestamp::from_seconds(1_800_000_000 - two_days).to_string()));
+    assert_eq!(time_of(1_800_000_000 - 60, pin), (Timestamp::from_seconds(1_799_999_940).to_string(), None));
+    let group = r#"{"field":"group_status_update","value":{"groups":[{"type":"group_suspend","group_id":"g","timestamp":"1799827200"}]}}"#;
+    assert_eq!(
+        time_of(1_799_827_200, group),
+        (Timestamp::from_seconds(1_799_827_200).to_string(), None),
+        "this is not"
+    );
+}

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use watchbell::journal::{Journal, Key, Limits};
 
-use crate::service::{Process, append, directory, failures};
+use crate::service::{Process, append, config_of, directory, failures};
+use crate::webhooks;
 
 const KILLS: u64 = 6;
 
@@ -77,4 +78,108 @@ async fn killed_again_and_again_it_counts_every_line_once() {
     assert_eq!(subjects, ["ann"], "{alerts:#?}");
     assert_eq!(alerts[0]["observed"], all, "every line counted once, through {KILLS} kills");
     assert_eq!(ids.into_iter().collect::<Vec<_>>(), [alerts[0]["id"].as_str().unwrap()]);
+}
+
+/// Counts what a person sends.
+const MESSAGES: &str = "
+title: Messages
+name: message
+logsource: {product: whatsapp}
+detection: {s: {event.action: message_received}, condition: s}
+x-watchbell: {reported: false}
+---
+title: Many messages
+name: many_messages
+level: high
+correlation: {type: event_count, rules: [message], group-by: [whatsapp.number], timespan: 1h, condition: {gte: 3}}
+";
+
+/// Two messages that were sent just now.
+fn messages(number: usize) -> Vec<u8> {
+    let now = watchbell::intake::now().as_micros() / 1_000_000;
+    let message = |id: &str| {
+        json!({"from": "16505551234", "id": format!("wamid.{number}{id}"), "timestamp": now.to_string(),
+               "type": "text", "text": {"body": "hello there"}})
+    };
+    webhooks::update(&json!([{"field": "messages", "value": {
+        "messaging_product": "whatsapp",
+        "metadata": {"display_phone_number": "15550783881", "phone_number_id": "106540352242922"},
+        "messages": [message("a"), message("b")],
+    }}]))
+}
+
+/// Delivers messages until each of them has been answered with 200, sending again whatever was not.
+fn deliver(address: &str, first: usize, count: usize, is_down: &AtomicBool) -> usize {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let mut answered = 0;
+    for number in first..first + count {
+        let body = messages(number);
+        let signature = webhooks::signature(SECRET, &body);
+        let headers = [("X-Hub-Signature-256", signature.as_str()), ("Content-Type", "application/json")];
+        let request = webhooks::request("POST", "/webhooks/whatsapp", &headers, &body);
+        let answer = runtime.block_on(async {
+            let socket = tokio::net::TcpStream::connect(address).await.ok()?;
+            let exchange = webhooks::exchange(socket, &request);
+            tokio::time::timeout(Duration::from_secs(5), exchange).await.ok()
+        });
+        if !answer.is_some_and(|answer| answer.starts_with(b"HTTP/1.1 200")) {
+            return answered;
+        }
+        answered += 1;
+        if is_down.load(Ordering::Relaxed) {
+            return answered;
+        }
+    }
+    answered
+}
+
+const SECRET: &str = "no-secret-of-anybody-else";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_delivery_that_was_answered_is_counted_once_through_kills() {
+    let directory = directory();
+    let path = directory.path();
+    std::fs::write(path.join("rules/messages.yml"), MESSAGES).unwrap();
+    std::fs::write(path.join("secrets"), SECRET).unwrap();
+    let more = format!("webhooks.whatsapp = {{ app_secrets_file = '{}/secrets' }}\n", path.display());
+    let config = std::fs::read_to_string(config_of(path)).unwrap();
+    std::fs::write(config_of(path), config + &more).unwrap();
+    append(&path.join("app.jsonl"), &failures("before", 1));
+    let mut answered = 0;
+    let mut ids = BTreeSet::new();
+    for kill in 0..KILLS {
+        let (mut process, address) = Process::start(path);
+        let is_down = Arc::new(AtomicBool::new(false));
+        let sender = {
+            let (is_down, first) = (Arc::clone(&is_down), answered);
+            std::thread::spawn(move || deliver(&address, first, usize::MAX / 2, &is_down))
+        };
+        let log = path.join("app.jsonl");
+        for _ in 0..20 {
+            append(&log, &failures("ann", 5));
+            tokio::time::sleep(Duration::from_millis(10 + 7 * kill)).await;
+        }
+        process.kill();
+        is_down.store(true, Ordering::Relaxed);
+        answered += sender.join().unwrap();
+        ids.extend(opened(&process.said()));
+    }
+    let (mut process, address) = Process::start(path);
+    // The one that was on its way when the last kill came, and one more.
+    let is_down = AtomicBool::new(false);
+    answered += tokio::task::spawn_blocking(move || deliver(&address, answered, 2, &is_down)).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    process.signal("-TERM");
+    assert_eq!(process.0.wait().unwrap().code(), Some(0));
+    ids.extend(opened(&process.said()));
+    let alerts = alerts(path);
+    let of = |rule: &str| {
+        let found: Vec<&Value> = alerts.iter().filter(|alert| alert["rule"]["name"] == rule).collect();
+        assert_eq!(found.len(), 1, "{rule}: {alerts:#?}");
+        found[0]["observed"].clone()
+    };
+    assert!(answered > 20, "{answered} deliveries were answered");
+    assert_eq!(of("many_messages"), 2 * answered, "two messages each");
+    assert_eq!(of("three_failures"), 5 * 20 * KILLS);
+    assert_eq!(ids.len(), 2, "no alert has two names: {ids:?}");
 }
