@@ -8,7 +8,8 @@
 //!
 //! # How to use it
 //! [`Key::load_or_create`], then [`Journal::open`]: [`Opened`] tells what was found, and its journal is read back to
-//! bring the counters to where they were. Then [`Opened::start`] starts the thread and gives a [`Writer`].
+//! bring the counters to where they were. Then [`Opened::start`] starts the thread and gives a [`Writer`]. To look into a
+//! file beside whoever writes it, [`Journal::read_only`].
 //!
 //! # What is promised
 //! - A record that was answered [`Stored`] is on stable storage, whole, and is handed on once. One that was answered
@@ -27,6 +28,7 @@
 //! by reading back, and its keys are known. A failing disk may do the same to a record that was answered [`Failed`].
 
 mod block;
+mod check;
 mod commit;
 mod counts;
 mod dedupe;
@@ -34,8 +36,10 @@ mod feed;
 mod key;
 mod metrics;
 mod open;
+mod overview;
 mod queue;
 mod read;
+mod read_only;
 mod retention;
 mod schema;
 mod sealing;
@@ -52,12 +56,14 @@ use tokio::sync::oneshot;
 use crate::event::Timestamp;
 use crate::intake::Lines;
 pub use block::Malformed;
+pub use check::Check;
 pub use counts::{COMMIT_BUCKETS, Counts};
 pub use feed::feed;
 pub use key::{Key, KeyError};
 pub use metrics::Metrics;
 pub use open::{Found, Opened};
-pub use read::{AlertFilter, Blocks, Check, Journal, Listed, StoredDeadLetter};
+pub use overview::{Overview, StoredOffset};
+pub use read::{AlertFilter, Blocks, Journal, Listed, StoredDeadLetter};
 pub use sealing::Unsealable;
 pub use writer::{Running, Writer};
 
@@ -318,6 +324,23 @@ pub enum OpenError {
     /// Readers and the writer cannot share memory there.
     #[error("the file system cannot hold the file: put it on a local disk")]
     FileSystem,
+    /// There is no file, or nothing in it.
+    #[error("there is no journal at {0}")]
+    Missing(PathBuf),
+    /// It cannot be looked at.
+    #[error("cannot read {0}: {1}")]
+    Unreadable(PathBuf, #[source] std::io::Error),
+    /// What was written last is in a file beside it, which cannot be read without another one.
+    #[error("there is {0} without {1}: bring that too, or make it as an empty file")]
+    Apart(PathBuf, PathBuf),
+    /// It was written by an earlier version, and may only be read.
+    #[error("the file is of version {found}, not {known}: start the service on it once")]
+    Earlier {
+        /// Its version.
+        found: i32,
+        /// The one that is read.
+        known: i32,
+    },
     /// It was written by a later version.
     #[error("the file is of version {found}, and this program knows those up to {known}: use a newer one")]
     Version {

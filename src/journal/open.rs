@@ -113,19 +113,24 @@ fn create(path: &Path) -> io::Result<bool> {
 }
 
 fn check_key(connection: &Connection, key: &Key) -> Result<(), OpenError> {
-    let stored = connection.query_row("SELECT value FROM meta WHERE name = 'key_id'", [], |row| row.get(0));
-    match stored.optional()? {
+    match stored_key(connection)? {
         None => {
             connection.execute("INSERT INTO meta (name, value) VALUES ('key_id', ?)", [key.id()])?;
             Ok(())
         }
-        Some(stored) if key.id().as_slice() == Vec::<u8>::as_slice(&stored) => Ok(()),
+        Some(stored) if stored == key.id() => Ok(()),
         Some(_) => Err(OpenError::OtherKey),
     }
 }
 
+/// Tells the key that the file is written with; `None` before it is.
+pub(super) fn stored_key(connection: &Connection) -> rusqlite::Result<Option<Vec<u8>>> {
+    let stored = connection.query_row("SELECT value FROM meta WHERE name = 'key_id'", [], |row| row.get(0));
+    stored.optional()
+}
+
 /// A number that is noted under a name.
-fn mark(connection: &Connection, name: &str) -> rusqlite::Result<Option<i64>> {
+pub(super) fn mark(connection: &Connection, name: &str) -> rusqlite::Result<Option<i64>> {
     connection.query_row("SELECT value FROM meta WHERE name = ?", [name], |row| row.get(0)).optional()
 }
 

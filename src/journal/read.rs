@@ -9,7 +9,9 @@ use rusqlite::types::ToSql;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, Row};
 
 use super::sealing::{Place, Sealer};
-use super::{DeadLetter, Gap, OpenError, StoredAlert, StoredBlock, Unreadable, UnreadableReason, block};
+use super::{
+    DeadLetter, Gap, OpenError, StoredAlert, StoredBlock, Unreadable, UnreadableReason, block, read_only,
+};
 use crate::event::Timestamp;
 
 /// No row is as large; a damaged file may say that one is.
@@ -19,15 +21,14 @@ const MAX_ROW_BYTES: i32 = 64 << 20;
 /// page of it can lead to, about.
 pub(super) const MAX_BLIND: u32 = 1 << 16;
 
-/// Faults of the file that are listed by [`Journal::check`].
-const MAX_FAULTS: u32 = 100;
-
 /// What was written, for reading. Clones read the same file; each reading has a connection of its own and makes the writer
 /// wait for nothing.
 #[derive(Clone)]
 pub struct Journal {
     path: Arc<Path>,
     sealer: Sealer,
+    /// Whether nothing may be made beside the file.
+    is_only_read: bool,
 }
 
 /// Which alerts to read.
@@ -63,29 +64,31 @@ pub struct StoredDeadLetter {
     pub letter: DeadLetter,
 }
 
-/// What a check of the whole file has found.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Check {
-    /// Blocks that can be read.
-    pub blocks: u64,
-    /// Blocks that cannot.
-    pub unreadable: Vec<Unreadable>,
-    /// What SQLite says of the file.
-    pub faults: Vec<String>,
-}
-
 impl Journal {
     pub(super) fn new(path: &Path, sealer: Sealer) -> Self {
-        Self { path: path.into(), sealer }
+        Self { path: path.into(), sealer, is_only_read: false }
+    }
+
+    /// The same, for a file that another process may write.
+    pub(super) fn only_read(self) -> Self {
+        Self { is_only_read: true, ..self }
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     pub(super) const fn sealer(&self) -> &Sealer {
         &self.sealer
     }
 
-    fn connect(&self) -> rusqlite::Result<Connection> {
+    pub(super) fn connect(&self) -> Result<Connection, OpenError> {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = Connection::open_with_flags(&self.path, flags)?;
+        let connection = match self.is_only_read {
+            true => read_only::connect(&self.path)?,
+            false => Connection::open_with_flags(&self.path, flags)?,
+        };
         connection.busy_timeout(Duration::from_secs(5))?;
         connection.set_limit(Limit::SQLITE_LIMIT_LENGTH, MAX_ROW_BYTES)?;
         connection.pragma_update(None, "trusted_schema", false)?;
@@ -233,27 +236,6 @@ impl Journal {
             stored.letter.body = self.sealer.unseal(Place::DeadLetter(id), body).ok()?;
             Some(stored)
         }))
-    }
-
-    /// Reads everything there is: a gibibyte takes some seconds.
-    pub fn check(&self) -> Result<Check, OpenError> {
-        let mut check = Check::default();
-        let connection = self.connect()?;
-        let mut statement = connection.prepare(&format!("PRAGMA quick_check({MAX_FAULTS})"))?;
-        let faults = statement.query_map([], |row| row.get::<_, String>(0))?;
-        for fault in faults {
-            let fault = fault.unwrap_or_else(|error| error.to_string());
-            if fault != "ok" {
-                check.faults.push(fault);
-            }
-        }
-        for block in self.read_after(0)? {
-            match block {
-                Ok(_) => check.blocks += 1,
-                Err(unreadable) => check.unreadable.push(unreadable),
-            }
-        }
-        Ok(check)
     }
 }
 

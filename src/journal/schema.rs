@@ -52,7 +52,18 @@ pub fn migrate(connection: &mut Connection) -> Result<(), OpenError> {
     migrate_by(connection, &STEPS)
 }
 
-fn migrate_by(connection: &mut Connection, steps: &[&str]) -> Result<(), OpenError> {
+/// Whether the file is of this version, for those who do not bring it there.
+pub fn check(connection: &Connection) -> Result<(), OpenError> {
+    let (taken, _) = taken(connection, STEPS.len())?;
+    let number = |steps| i32::try_from(steps).unwrap_or(i32::MAX);
+    if taken < STEPS.len() {
+        return Err(OpenError::Earlier { found: number(taken), known: number(STEPS.len()) });
+    }
+    Ok(())
+}
+
+/// How many of the steps that are known the file has taken, and whether nothing is in it at all.
+fn taken(connection: &Connection, steps: usize) -> Result<(usize, bool), OpenError> {
     let number = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i32>(0));
     let (application, version) = (number("application_id")?, number("user_version")?);
     let tables: u32 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
@@ -60,9 +71,13 @@ fn migrate_by(connection: &mut Connection, steps: &[&str]) -> Result<(), OpenErr
     if !is_empty && application != APPLICATION_ID {
         return Err(OpenError::Foreign);
     }
-    let known = i32::try_from(steps.len()).unwrap_or(i32::MAX);
+    let known = i32::try_from(steps).unwrap_or(i32::MAX);
     let done = usize::try_from(version).ok().filter(|_| version <= known);
-    let done = done.ok_or(OpenError::Version { found: version, known })?;
+    done.map(|done| (done, is_empty)).ok_or(OpenError::Version { found: version, known })
+}
+
+fn migrate_by(connection: &mut Connection, steps: &[&str]) -> Result<(), OpenError> {
+    let (done, is_empty) = taken(connection, steps.len())?;
     for (step, version) in steps.iter().zip(1..).skip(done) {
         if !is_empty {
             tracing::info!(version, "the journal's file is brought to another version");

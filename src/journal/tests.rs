@@ -2,6 +2,7 @@
 
 mod failing;
 mod keeping;
+mod looking;
 mod writing;
 
 use std::path::PathBuf;

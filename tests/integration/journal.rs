@@ -23,12 +23,12 @@ const KILLS: u32 = 20;
 /// Records that are sent again in the next run, as senders do that have had no answer.
 const SENT_AGAIN: u64 = 40;
 
-fn open(directory: &Path, limits: Limits) -> watchbell::journal::Opened {
+pub fn open(directory: &Path, limits: Limits) -> watchbell::journal::Opened {
     let key = Key::load_or_create(&directory.join("key")).unwrap();
     Journal::open(&directory.join("watchbell.db"), &key, limits).unwrap()
 }
 
-fn lines(source: &str, text: String) -> Lines {
+pub fn lines(source: &str, text: String) -> Lines {
     let stream = Stream { source: source.into(), tenant: "".into(), name: source.into() };
     Lines {
         stream: Arc::new(stream),
@@ -40,7 +40,7 @@ fn lines(source: &str, text: String) -> Lines {
     }
 }
 
-fn append(writer: &Writer, text: String, keys: Vec<u64>) -> oneshot::Receiver<Result<Stored, Failed>> {
+pub fn append(writer: &Writer, text: String, keys: Vec<u64>) -> oneshot::Receiver<Result<Stored, Failed>> {
     let (stored, answer) = oneshot::channel();
     let record = Record { lines: lines("push", text), keys, stored: Some(stored) };
     writer.append(record).unwrap();
@@ -162,7 +162,7 @@ fn what_was_answered_is_there_once_after_kills() {
     let read = times.keys().filter(|id| id.starts_with("f-")).count();
     let offset: usize = std::str::from_utf8(&found.offsets["file"]).unwrap().parse().unwrap();
     assert_eq!(read, offset);
-    assert!(opened.journal.check().unwrap().faults.is_empty());
+    assert!(opened.journal.check(|_| {}).unwrap().faults.is_empty());
 }
 
 /// What a power failure may leave: not all of what was written last.
@@ -224,7 +224,7 @@ fn read_damaged(directory: &Path, bytes: &[u8]) -> Option<(Vec<String>, usize)> 
     std::fs::write(&path, bytes).unwrap();
     let key = Key::load(&damaged.path().join("key")).unwrap().unwrap();
     let opened = Journal::open(&path, &key, Limits { check_bytes: u64::MAX, ..Limits::default() }).ok()?;
-    let _ = opened.journal.check();
+    let _ = opened.journal.check(|_| {});
     let _ = (opened.journal.open_alerts(), opened.journal.gaps(9), opened.journal.dead_letters(9));
     let mut unreadable = opened.found.missing_blocks as usize;
     let mut ids = Vec::new();

@@ -149,8 +149,10 @@ fn a_block_that_cannot_be_read_is_told_and_the_others_are_read() {
     let numbers: Vec<_> =
         read.iter().map(|block| block.as_ref().map(|b| b.number).map_err(|e| e.number)).collect();
     assert_eq!(numbers, [Ok(1), Err(2), Err(3), Err(4), Ok(6)]);
-    let check = opened.journal.check().unwrap();
+    let check = opened.journal.check(|_| {}).unwrap();
     assert_eq!((check.blocks, check.unreadable.len(), check.faults.len()), (2, 3, 0));
+    assert_eq!((check.lines, check.unreadable_blocks, check.missing_blocks), (2, 3, 1));
+    assert!(!check.is_well());
     assert_eq!(Steps::new(opened).append("7\n", &[]).unwrap().block, 7);
 }
 
