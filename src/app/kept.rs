@@ -1,7 +1,7 @@
 //! What the service keeps across restarts: its journal, and the secret that everything kept depends on.
 
 use std::fs::{File, TryLockError};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use anyhow::{Context, bail};
 
 use crate::config::{JournalConfig, PseudonymConfig};
 use crate::event::Timestamp;
-use crate::journal::{Gap, Journal, Key, Opened, Writer};
+use crate::journal::{Gap, Journal, Key, KeyError, OpenError, Opened, Writer};
 use crate::pseudonym::{self, DedupeKey, Pseudonyms};
 
 /// The name of the file that everything is kept in.
@@ -37,12 +37,9 @@ pub(super) struct Kept {
 /// Takes a state directory for this process and opens what is in it.
 pub(super) fn open(directory: &Path, config: &JournalConfig) -> anyhow::Result<Kept> {
     let lock = lock(directory)?;
-    let key = match std::env::var(KEY_VARIABLE) {
-        Ok(text) => Key::from_text(&text, KEY_VARIABLE)?,
-        Err(_) => {
-            let path = config.key_file.clone().unwrap_or_else(|| directory.join(KEY_FILE));
-            Key::load_or_create(&path)?
-        }
+    let key = match key_of_environment() {
+        Some(key) => key?,
+        None => Key::load_or_create(&key_path(directory, config))?,
     };
     let path = directory.join(FILE);
     let opened = Journal::open(&path, &key, config.limits())
@@ -59,6 +56,38 @@ pub(super) fn open(directory: &Path, config: &JournalConfig) -> anyhow::Result<K
         );
     }
     Ok(Kept { key, opened, lock })
+}
+
+/// Opens the journal of a state directory for reading, beside a service that uses the directory or without one.
+pub fn read_only(directory: &Path, config: &JournalConfig) -> anyhow::Result<Journal> {
+    let path = directory.join(FILE);
+    if !path.exists() {
+        return Err(OpenError::Missing(path).into());
+    }
+    let key_path = key_path(directory, config);
+    let (key, origin) = match key_of_environment() {
+        Some(key) => (key?, KEY_VARIABLE.to_owned()),
+        None => match Key::load(&key_path)? {
+            Some(key) => (key, key_path.display().to_string()),
+            None => bail!(
+                "there is no key for {}: it is looked for in the variable {KEY_VARIABLE}, which is not set, and in the \
+                 file {}, which is not there",
+                path.display(),
+                key_path.display()
+            ),
+        },
+    };
+    Journal::read_only(&path, &key)
+        .with_context(|| format!("cannot read {} with the key of {origin}", path.display()))
+}
+
+fn key_of_environment() -> Option<Result<Key, KeyError>> {
+    let text = std::env::var(KEY_VARIABLE).ok()?;
+    Some(Key::from_text(&text, KEY_VARIABLE))
+}
+
+fn key_path(directory: &Path, config: &JournalConfig) -> PathBuf {
+    config.key_file.clone().unwrap_or_else(|| directory.join(KEY_FILE))
 }
 
 /// Writes down that nobody watched the sources between the last sign of life of an earlier run and now.

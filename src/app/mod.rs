@@ -38,6 +38,8 @@ use crate::stream::Hub;
 use crate::telemetry::Register;
 use crate::{chance, serve, sources};
 
+pub use kept::read_only as read_journal;
+
 /// How long sources, and then the engine, may take to end.
 const DRAIN: Duration = Duration::from_secs(20);
 

@@ -1,8 +1,10 @@
 //! The command line: what a person or a script can ask for. Each command has its file.
 
+mod alert_text;
 mod attacks;
 mod demo;
 mod generate;
+mod journal;
 mod output;
 mod play;
 mod replay;
@@ -25,7 +27,7 @@ use output::tell;
 /// Watches a business's WhatsApp deployment and rings within a second when something is wrong.
 ///
 /// Exit status: 0 when the command did all it was asked to; 1 when rules have faults, tests fail, or a part of the input
-/// could not be read; 2 for bad use, or when there was nothing to work on.
+/// or of the journal could not be read; 2 for bad use, or when there was nothing to work on.
 #[derive(Parser)]
 #[command(name = "watchbell", version, propagate_version = true, max_term_width = 100)]
 struct Cli {
@@ -41,6 +43,9 @@ enum Command {
     Replay(replay::Replay),
     Generate(generate::Generate),
     Soak(soak::Soak),
+    /// Look into the journal of a service, while it runs or afterwards
+    #[command(subcommand)]
+    Journal(journal::Journal),
     /// Look at rules, check them, test them
     #[command(subcommand)]
     Rules(rule_commands::Rules),
@@ -83,6 +88,7 @@ pub fn run() -> ExitCode {
         Command::Replay(replay) => replay.run(),
         Command::Generate(generate) => generate.run(),
         Command::Watch(watch) => watch.run(),
+        Command::Journal(journal) => journal.run(),
         Command::Rules(rules) => rules.run(),
     };
     match result {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::time::Duration;
 
+use super::alert_text::write_alert;
 use super::watch::show::printable;
 use crate::alert::Alert;
 use crate::decode::Undecodable;
@@ -36,7 +37,7 @@ pub fn write_alerts(out: &mut dyn Write, alerts: &[&Alert]) -> io::Result<()> {
             if *of_rule > most {
                 continue;
             }
-            write_alert(out, alert)?;
+            write_alert(out, "  ", &serde_json::to_value(alert)?)?;
         }
         for (rule, count) in listed.into_iter().filter(|(_, count)| *count > most) {
             writeln!(out, "  and {} more of {rule} (see --output ndjson)", grouped((count - most) as u64))?;
@@ -44,47 +45,6 @@ pub fn write_alerts(out: &mut dyn Write, alerts: &[&Alert]) -> io::Result<()> {
         writeln!(out)?;
     }
     Ok(())
-}
-
-fn write_alert(out: &mut dyn Write, alert: &Alert) -> io::Result<()> {
-    let end = if alert.resolved_at.is_some() { short(alert.last_seen_at) } else { "still open".to_owned() };
-    writeln!(out, "  {}  {}", alert.rule.name, printable(&alert.subject_text()))?;
-    writeln!(
-        out,
-        "      {} to {}   {}",
-        short(alert.opened_at),
-        end,
-        observed(alert.observed, &alert.condition.text, alert.condition.kind == "match")
-    )?;
-    for ground in &alert.evidence.grounds {
-        let (rule, condition) = (&ground.rule, &ground.condition);
-        writeln!(out, "      {rule}: {} (asked for: {condition})", amount(ground.observed))?;
-    }
-    if !alert.evidence.matched.is_empty() {
-        let matched = alert.evidence.matched.iter();
-        let matched: Vec<_> =
-            matched.map(|matched| format!("{} {}", matched.rule.name, grouped(matched.events))).collect();
-        writeln!(out, "      matched: {}", matched.join(", "))?;
-    }
-    writeln!(out, "      {}", alert.rule.title)?;
-    if let Some(sample) = alert.evidence.samples.last() {
-        let what = ["url.original", "event.action", "user_agent.original"]
-            .iter()
-            .find_map(|name| sample.text(name))
-            .unwrap_or_default();
-        let what: String = printable(&what).chars().take(90).collect();
-        writeln!(out, "      e.g. {}:{}  {what}", sample.source, sample.line)?;
-    }
-    Ok(())
-}
-
-/// What was observed, and what the rule asks for.
-fn observed(value: f64, condition: &str, is_match: bool) -> String {
-    match amount(value) {
-        one if is_match && one == "1" => "1 event matches".to_owned(),
-        many if is_match => format!("{many} events match"),
-        measured => format!("observed {measured} (asked for: {condition})"),
-    }
 }
 
 /// What was read, and what was not.
@@ -174,15 +134,6 @@ fn resources() -> Option<(f64, u64)> {
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
     let kibibytes: u64 = peak.split_whitespace().next()?.parse().ok()?;
     Some((ticks / TICKS_PER_SECOND, kibibytes << 10))
-}
-
-fn short(at: crate::event::Timestamp) -> String {
-    let text = at.to_string();
-    text.get(..19).map_or(text.clone(), |short| format!("{}Z", short.replace('T', " ")))
-}
-
-fn amount(value: f64) -> String {
-    if value.fract() == 0.0 && value >= 0.0 { grouped(value as u64) } else { format!("{value:.2}") }
 }
 
 /// With a comma between thousands.

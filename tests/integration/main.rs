@@ -8,6 +8,7 @@ mod corners;
 mod engine;
 mod hostile;
 mod journal;
+mod journal_cli;
 mod messaging;
 mod quality;
 mod recovery;

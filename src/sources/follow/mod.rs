@@ -51,6 +51,12 @@ pub struct Config {
     pub format: Option<Format>,
 }
 
+/// The file, and how many bytes of it, that the state of an offset stands for; `None` where it is not one of a file.
+pub fn place_of(state: &[u8]) -> Option<(PathBuf, u64)> {
+    let entry: checkpoint::Entry = serde_json::from_slice(state).ok()?;
+    Some((entry.path, entry.mark.offset))
+}
+
 /// Where to begin in files that are there at the first start.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
