@@ -35,8 +35,8 @@ use crate::intake::now;
 
 /// Measure whether the service keeps up
 ///
-/// Starts the service on a free port of this machine, writes lines into a log that it follows, and reads its stream. Tells
-/// every few seconds how far behind it is, how much memory it has, and how long lines take to a websocket; at the end,
+/// Starts the service on a free port of this machine, writes lines into a log that it follows, and reads its stream. Without
+/// --journal the service keeps nothing on disk. Tells every few seconds how far behind it is, how much memory it has, and how long lines take to a websocket; at the end,
 /// whether lag or memory grew since the warm-up.
 ///
 /// Exit status: 0 when it kept up, 1 when it did not.
@@ -60,7 +60,12 @@ pub struct Soak {
     /// Memory that the service may take, in mebibytes; the traffic's own comes on top
     #[arg(long, value_name = "N", default_value_t = 256)]
     memory: u64,
-    /// Directory for the log, which is removed at the end [default: the system's for temporary files]
+    /// Keep a journal, in a state directory that is removed at the end
+    ///
+    /// What it costs depends on the disk: see --directory. Temporary files are often in memory.
+    #[arg(long)]
+    journal: bool,
+    /// Directory for the log and the journal, which are removed at the end [default: the system's for temporary files]
     #[arg(long, value_name = "DIR")]
     directory: Option<PathBuf>,
     /// Print nothing but the summary, as a JSON object
@@ -98,12 +103,13 @@ impl Soak {
         let log = directory.path().join("access.log");
         File::create(&log)?;
         let path = toml::Value::from(log.display().to_string());
-        let config: Config = toml::from_str(&format!(
+        let mut config: Config = toml::from_str(&format!(
             "sources.log = {{ type = 'file', paths = [{path}], format = 'combined' }}\n\
              serve.listen = '127.0.0.1:0'\n\
              memory.max_mebibytes = {}\n",
             self.memory
         ))?;
+        config.state_directory = self.journal.then(|| directory.path().join("state"));
         let began = Instant::now();
         let app = App::start_with(config, Origin::default()).await?;
         self.tell(format_args!("ready after {:.2} s", began.elapsed().as_secs_f64()));

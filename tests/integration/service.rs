@@ -496,23 +496,22 @@ fn the_demo_rings_within_ten_seconds_and_the_service_keeps_up() {
     assert_eq!(output.status.code(), Some(0), "{shown}");
     assert!(shown.contains("opened") && shown.contains("source.ip="), "{shown}");
     // The short form of a soak, at a rate that a build without optimisation keeps up with.
-    let output = Command::new(env!("CARGO_BIN_EXE_watchbell"))
-        .args([
-            "soak",
-            "--rate",
-            "1000",
-            "--warm-up",
-            "2",
-            "--seconds",
-            "5",
-            "--subscribers",
-            "20",
-            "--sleeper",
-        ])
-        .output()
-        .unwrap();
-    let shown = String::from_utf8_lossy(&output.stdout);
-    assert_eq!(output.status.code(), Some(0), "{shown}");
-    assert!(shown.contains("  warm-up\n") && shown.contains(" MB at the end ("), "{shown}");
-    assert!(!shown.contains("NaN"), "nothing is measured in the first row: {shown}");
+    for (more, said) in [
+        (&["--warm-up", "2", "--subscribers", "20", "--sleeper"][..], "without a journal: nothing was kept"),
+        (&["--warm-up", "1", "--journal"], "yes  the journal stores what comes: "),
+    ] {
+        let directory = tempfile::tempdir().unwrap();
+        let output = Command::new(env!("CARGO_BIN_EXE_watchbell"))
+            .args(["soak", "--rate", "1000", "--seconds", "5", "--directory"])
+            .arg(directory.path())
+            .args(more)
+            .output()
+            .unwrap();
+        let shown = String::from_utf8_lossy(&output.stdout);
+        assert_eq!(output.status.code(), Some(0), "{shown}");
+        assert!(shown.contains("  warm-up\n") && shown.contains(" MB at the end ("), "{shown}");
+        assert!(!shown.contains("NaN"), "nothing is measured in the first row: {shown}");
+        assert!(shown.contains(said), "{shown}");
+        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0, "nothing is left behind");
+    }
 }

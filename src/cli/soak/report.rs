@@ -38,9 +38,25 @@ pub struct Report {
     warm: Instant,
     written_before: u64,
     memory_before: u64,
+    journal_before: Option<Journalled>,
     is_warm: bool,
     /// Of each time since.
     seen: Vec<Seen>,
+}
+
+/// What the journal did, as it told a second ago at most.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct Journalled {
+    /// Bytes of lines that were stored.
+    pub text_bytes: f64,
+    /// Bytes that were written for them.
+    pub written_bytes: f64,
+    /// How often something was brought to stable storage.
+    pub commits: f64,
+    /// How long that took together, in seconds.
+    pub commit_seconds: f64,
+    /// How often it failed.
+    pub failed_commits: f64,
 }
 
 /// What a run gave, after its warm-up.
@@ -68,6 +84,8 @@ pub struct Summary {
     pub memory_bytes: u64,
     /// In the last fifth of the time, how many times the memory of the fifth before it.
     pub late_growth: f64,
+    /// What the journal did; none without one.
+    pub journal: Option<Journalled>,
 }
 
 impl Report {
@@ -89,6 +107,7 @@ impl Report {
             warm: now,
             written_before: 0,
             memory_before: resident_bytes().unwrap_or(0),
+            journal_before: None,
             is_warm: false,
             seen: Vec::new(),
         }
@@ -102,6 +121,7 @@ impl Report {
         self.warm = Instant::now();
         self.written_before = self.written.load(Ordering::Relaxed);
         self.memory_before = resident_bytes().unwrap_or(0);
+        self.journal_before = self.journalled();
         self.is_warm = true;
     }
 
@@ -134,10 +154,25 @@ impl Report {
 
     /// Lines that the service has counted, from the counter that every step of the engine brings up to date.
     fn counted(&self) -> u64 {
+        self.total("watchbell_lines_total").unwrap_or(0.0) as u64
+    }
+
+    /// What the journal did so far; `None` without one.
+    fn journalled(&self) -> Option<Journalled> {
+        Some(Journalled {
+            text_bytes: self.total("watchbell_journal_text_bytes_total")?,
+            written_bytes: self.total("watchbell_journal_written_bytes_total")?,
+            commits: self.total("watchbell_journal_commits_total")?,
+            commit_seconds: self.total("watchbell_journal_commit_seconds_total")?,
+            failed_commits: self.total("watchbell_journal_failed_commits_total")?,
+        })
+    }
+
+    /// The sum of a counter's series; `None` when there is no such counter.
+    fn total(&self, name: &str) -> Option<f64> {
         let families = self.registry.gather();
-        let lines = families.iter().find(|family| family.name() == "watchbell_lines_total");
-        let sources = lines.iter().flat_map(|family| family.get_metric());
-        sources.map(|metric| metric.get_counter().get_value() as u64).sum()
+        let family = families.iter().find(|family| family.name() == name)?;
+        Some(family.get_metric().iter().map(|metric| metric.get_counter().get_value()).sum())
     }
 
     /// What came of it all.
@@ -166,7 +201,30 @@ impl Report {
             memory_bytes_before: self.memory_before,
             memory_bytes: self.seen.last().map_or(self.memory_before, |seen| seen.memory),
             late_growth: highest(0) / highest(fifth).max(1.0),
+            journal: self.journalled().map(|all| all.since(self.journal_before.unwrap_or_default())),
         }
+    }
+}
+
+impl Journalled {
+    fn since(self, before: Self) -> Self {
+        Self {
+            text_bytes: self.text_bytes - before.text_bytes,
+            written_bytes: self.written_bytes - before.written_bytes,
+            commits: self.commits - before.commits,
+            commit_seconds: self.commit_seconds - before.commit_seconds,
+            failed_commits: self.failed_commits - before.failed_commits,
+        }
+    }
+
+    fn say(&self) {
+        say(format_args!(
+            "with the journal: {:.1} MB of lines stored in {:.1} MB, by {} commits of {:.1} ms in the mean",
+            self.text_bytes / 1e6,
+            self.written_bytes / 1e6,
+            grouped(self.commits as u64),
+            self.commit_seconds * 1e3 / self.commits.max(1.0)
+        ));
     }
 }
 
@@ -183,6 +241,13 @@ impl Summary {
             verdicts.push((
                 growth <= MAX_GROWTH,
                 format!("memory does not grow any more: {growth:.3} times in the last fifth"),
+            ));
+        }
+        if let Some(journal) = &self.journal {
+            let (text, failed) = (journal.text_bytes / 1e6, journal.failed_commits);
+            verdicts.push((
+                journal.text_bytes > 0.0 && failed == 0.0,
+                format!("the journal stores what comes: {text:.1} MB, {failed} commits failed"),
             ));
         }
         let share = self.lines_per_second / rate as f64;
@@ -210,6 +275,10 @@ impl Summary {
             after - before,
             self.max_lag_seconds
         ));
+        match &self.journal {
+            Some(journal) => journal.say(),
+            None => say("without a journal: nothing was kept on disk"),
+        }
     }
 }
 
