@@ -1,4 +1,7 @@
-//! How many signed webhooks are taken, beside a bare handler measured in the same run: machines are noisy, ratios are not.
+//! How many signed webhooks are taken, beside a bare handler measured in the same run.
+//!
+//! The ratio is no constant: the service waits for the disk and has a thread more, so whatever else runs costs it more than
+//! the bare handler. Between a busy machine and a quiet one it was seen to double.
 //!
 //! `cargo bench --bench webhooks -- [--requests N]` prints
 //!
