@@ -1,7 +1,10 @@
 //! `watchbell demo`: the service at work, on traffic that is made up as it goes.
 
-use std::io::IsTerminal;
+use std::fs::OpenOptions;
+use std::io::{IsTerminal, Write};
 use std::net::SocketAddr;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,11 +14,13 @@ use clap::Args;
 use tokio::sync::watch;
 
 use super::attacks::{Attacks, LEAD, PAUSE, PROGRAMME};
+use super::courier::Courier;
 use super::output::say;
 use super::play::{Lines, Logs};
 use super::run::{LogFormat, asked_to_stop, runtime, start_log};
 use super::watch::show;
 use crate::app::{App, Origin};
+use crate::chance;
 use crate::config::Config;
 use crate::generate::{self, Generator, Record};
 use crate::intake::now;
@@ -24,7 +29,8 @@ use crate::stream::{Hub, Subscription, Topic, Topics};
 /// Show the service at work
 ///
 /// Starts the service on this machine alone, lets the visitors of a made-up shop and one attacker after another write
-/// into real log files, which are followed, and prints alerts as they come. Ctrl-C ends it.
+/// into real log files, which are followed, delivers signed webhooks of customers and of somebody who takes the number
+/// over, and prints alerts as they come. Ctrl-C ends it.
 #[derive(Args)]
 pub struct Demo {
     /// Where to listen
@@ -54,19 +60,33 @@ impl Demo {
             let mut logs = Logs::create(directory.path())?;
             let path = |path: std::path::PathBuf| toml::Value::from(path.display().to_string()).to_string();
             let mut config: Config = toml::from_str(&format!(
-                "sources.shop = {{ type = 'file', paths = [{}], format = 'combined' }}\n\
-                 sources.application = {{ type = 'file', paths = [{}], format = 'json' }}\n",
+                "state_directory = {}\n\
+                 sources.shop = {{ type = 'file', paths = [{}], format = 'combined' }}\n\
+                 sources.application = {{ type = 'file', paths = [{}], format = 'json' }}\n\
+                 webhooks.whatsapp = {{ app_secrets_file = {} }}\n",
+                path(directory.path().join("state")),
                 path(Logs::access_path(directory.path())),
                 path(Logs::events_path(directory.path())),
+                path(directory.path().join("app_secrets")),
             ))?;
+            let secret = secret();
+            write_secret(&directory.path().join("app_secrets"), &secret)?;
             config.serve.listen = self.listen;
-            let app = App::start_with(config, Origin::default()).await?;
+            let mut app = App::start_with(config, Origin::default()).await?;
+            app.recovered().await;
             self.say_where_to_look(&app, directory.path());
             let mut printing = tokio::spawn(print_alerts(app.hub()));
             let (stop, stopped) = watch::channel(false);
             let mut lines = self.traffic(now().as_micros() / 1000)?;
             let playing = tokio::task::spawn_blocking(move || logs.play(&mut lines, &stopped, |_| {}));
             let announcing = tokio::spawn(announce());
+            let courier = Courier { address: app.address(), secret };
+            let stopped = stop.subscribe();
+            let delivering = tokio::spawn(async move {
+                if let Err(error) = courier.work(stopped).await {
+                    say(format_args!("no more webhooks: {error:#}"));
+                }
+            });
             let seconds = self.seconds.map(Duration::from_secs);
             let ended = app
                 .run(async {
@@ -84,6 +104,7 @@ impl Demo {
                 })
                 .await;
             announcing.abort();
+            delivering.abort();
             let _ = tokio::time::timeout(Duration::from_secs(1), &mut printing).await;
             playing.await??;
             ended?;
@@ -98,6 +119,9 @@ impl Demo {
         say(format_args!("watchbell is at work on made-up traffic; Ctrl-C ends it."));
         say(format_args!("  stream   ws://{address}/v1/stream   (watchbell watch ws://{address})"));
         say(format_args!("  metrics  http://{address}/metrics"));
+        say(format_args!(
+            "  webhooks http://{address}/webhooks/whatsapp   (signed, like those of the platform)"
+        ));
         say(format_args!("  logs     {}", directory.display()));
         say("");
     }
@@ -121,6 +145,17 @@ impl Demo {
         lines.add(Attacks::new(self.seed, start_ms));
         Ok(lines)
     }
+}
+
+/// What deliveries are signed with, in this run alone.
+fn secret() -> String {
+    chance::bytes().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn write_secret(path: &Path, secret: &str) -> anyhow::Result<()> {
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    file.write_all(secret.as_bytes())?;
+    Ok(())
 }
 
 /// Says what is staged, when it begins.

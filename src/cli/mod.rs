@@ -2,6 +2,7 @@
 
 mod alert_text;
 mod attacks;
+mod courier;
 mod demo;
 mod generate;
 mod journal;
