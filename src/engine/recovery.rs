@@ -104,6 +104,15 @@ impl KnownAlert {
     }
 }
 
+/// What is to be told when everything has been counted again.
+#[derive(Debug, Default, PartialEq)]
+pub struct Recovered {
+    /// What became of those alerts that were known as open, and are over.
+    pub over: Vec<Transition>,
+    /// Open alerts in which more was found than was known.
+    pub changed: Vec<Alert>,
+}
+
 /// What is known while an engine counts again.
 #[derive(Debug, Default)]
 pub struct Recovery {
@@ -119,6 +128,13 @@ impl Recovery {
         }
         recovery.known.values_mut().for_each(|alerts| alerts.sort_by_key(|alert| alert.opened_at));
         recovery
+    }
+
+    /// Whether more is known of an alert than was told.
+    fn is_news(&self, alert: &Alert) -> bool {
+        let of_subject = self.known.get(Alert::subject_of_id(&alert.id)).map_or(&[][..], Vec::as_slice);
+        let told = of_subject.iter().find(|known| known.id == alert.id);
+        told.is_none_or(|told| (told.observed, told.last_seen_at) != (alert.observed, alert.last_seen_at))
     }
 
     /// Whether an episode is one that is known, whose identity it then takes over.
@@ -146,13 +162,13 @@ impl Engine {
         self.recovery = Some(Recovery::new(known));
     }
 
-    /// Goes on as ever; nothing before `now` will be counted any more. Gives what became of those alerts that were known as
-    /// open, and are over.
-    pub fn recovered(&mut self, now: Timestamp) -> Vec<Transition> {
+    /// Goes on as ever; nothing before `now` will be counted any more.
+    pub fn recovered(&mut self, now: Timestamp) -> Recovered {
         let _ = self.advance_to(now);
-        let Some(recovery) = self.recovery.take() else { return Vec::new() };
-        // What is found from here on is news.
-        let _ = self.updates();
+        let Some(recovery) = self.recovery.take() else { return Recovered::default() };
+        // What is found from here on is news, and what was found after an alert was told last.
+        let mut changed = self.updates();
+        changed.retain(|alert| recovery.is_news(alert));
         let open: HashSet<String> = self.open_alerts().into_iter().map(|alert| alert.id).collect();
         let known = recovery.known.into_values().flatten();
         let over = known.filter(|alert| alert.is_open() && !open.contains(&alert.id));
@@ -160,6 +176,6 @@ impl Engine {
         over.sort_by(|left, right| super::alert_order(left).cmp(&super::alert_order(right)));
         self.counts = super::Counts::new(self.shared.rules.len());
         self.undecodable.clear();
-        over.into_iter().map(Transition::Resolved).collect()
+        Recovered { over: over.into_iter().map(Transition::Resolved).collect(), changed }
     }
 }

@@ -6,10 +6,11 @@ use std::time::{Duration, Instant};
 
 use super::Live;
 use super::teller::news_of;
-use crate::engine::recovery::KnownAlert;
+use crate::engine::recovery::{KnownAlert, Recovered};
 use crate::event::Timestamp;
 use crate::intake::{self, Lines, Stream};
 use crate::journal::{AlertFilter, Journal, OpenError, StoredBlock};
+use crate::stream::Change;
 
 /// How often it is said how far it has come.
 const TELLING: Duration = Duration::from_secs(2);
@@ -128,11 +129,13 @@ impl Live {
 
     /// Everything up to here had been told before.
     fn end_of_known(&mut self, at: Timestamp) {
-        let over = news_of(self.engine.recovered(at.before(self.lateness)));
+        let Recovered { over, changed } = self.engine.recovered(at.before(self.lateness));
+        let over = news_of(over);
         self.metrics.alerts.start_with(&self.engine.open_alerts());
         self.metrics.alerts.start_with(over.iter().map(|(_, alert)| alert));
         self.metrics.follow_rules(&self.engine);
         self.teller.tell(over, at);
+        self.teller.tell(changed.into_iter().map(|alert| (Change::Updated, alert)).collect(), at);
     }
 
     /// Takes lines in of which nothing is told.

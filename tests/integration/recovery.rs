@@ -7,7 +7,7 @@ use std::time::Duration;
 use watchbell::allowlist::Allowlist;
 use watchbell::clock::Tolerance;
 use watchbell::decode::{self, Format};
-use watchbell::engine::recovery::KnownAlert;
+use watchbell::engine::recovery::{KnownAlert, Recovered};
 use watchbell::engine::work::Chunk;
 use watchbell::engine::{Engine, Settings, Transition};
 use watchbell::event::Timestamp;
@@ -87,7 +87,7 @@ fn told_with_a_break(rules: &RuleSet, lines: &[String], format: &Format, breaks:
             running.engine.recover(told.known());
             assert_eq!(running.count(&lines[..done], format), [], "nothing is told twice");
             let now = running.now();
-            told.take(running.engine.recovered(now));
+            told.take(running.engine.recovered(now).over);
         }
         told.take(running.count(&lines[done..end], format));
         let now = running.now();
@@ -161,7 +161,7 @@ fn what_was_open_and_is_over_is_told() {
     running.engine.recover(told.known());
     running.count(&lines, &Format::Json);
     let now = Timestamp::from_seconds(START + 100_000);
-    let over = running.engine.recovered(now);
+    let over = running.engine.recovered(now).over;
     let [Transition::Resolved(alert)] = over.as_slice() else { panic!("one is over: {over:?}") };
     assert_eq!(told.opened.keys().collect::<Vec<_>>(), [&alert.id]);
     assert_eq!(alert.subject, [("user.name".to_owned(), "ann".to_owned())]);
@@ -170,10 +170,29 @@ fn what_was_open_and_is_over_is_told() {
     let mut running = Running::start(&many(2));
     running.engine.recover(Vec::new());
     running.count(&lines, &Format::Json);
-    assert_eq!(running.engine.recovered(Timestamp::from_seconds(START)), []);
+    assert_eq!(running.engine.recovered(Timestamp::from_seconds(START)), Recovered::default());
     assert_eq!(
         running.count(&[line(40, "ann", "failure")], &Format::Json).len(),
         1,
         "but what goes on, it says"
     );
+}
+
+#[test]
+fn what_was_found_after_an_alert_was_told_last_is_told() {
+    let rules = rules(
+        "title: many\nname: many\nlevel: high\ncorrelation:\n  type: event_count\n  rules: [failed]\n  \
+         group-by: [user.name]\n  timespan: 60s\n  condition: {gte: 3}\n",
+    );
+    let mut told = Told::default();
+    let lines = failures([0, 10, 20, 30, 40]);
+    let mut running = Running::start(&rules);
+    told.take(running.count(&lines[..3], &Format::Json));
+    // Two more are counted, and nobody is told before it ends.
+    let mut running = Running::start(&rules);
+    running.engine.recover(told.known());
+    running.count(&lines, &Format::Json);
+    let changed = running.engine.recovered(Timestamp::from_seconds(START)).changed;
+    assert_eq!(changed.iter().map(|alert| alert.observed).collect::<Vec<_>>(), [5.0]);
+    assert_eq!(running.engine.updates(), [], "once");
 }
