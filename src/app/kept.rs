@@ -2,7 +2,6 @@
 
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -116,11 +115,6 @@ pub(super) fn pseudonyms(key: &Key, config: PseudonymConfig) -> anyhow::Result<(
     let older = (1..config.generation).rev().map(of).collect::<Result<_, _>>()?;
     let pseudonyms = Pseudonyms::with_older(of(config.generation)?, older)?;
     Ok((pseudonyms, DedupeKey::new(&key.derive("watchbell deliveries"))))
-}
-
-/// Offsets of logs, for the sources.
-pub(super) fn offsets(opened: &Opened) -> Arc<std::collections::BTreeMap<String, Vec<u8>>> {
-    Arc::new(opened.found.offsets.clone())
 }
 
 /// Keeps others from the state directory: two that write the same journal would undo one another's work.

@@ -135,7 +135,7 @@ impl App {
                 "webhooks are answered when they are on stable storage: name a state_directory in the configuration"
             );
         }
-        let kept = match config.state_directory.clone() {
+        let mut kept = match config.state_directory.clone() {
             Some(directory) => {
                 let journal = config.journal.clone();
                 Some(tokio::task::spawn_blocking(move || kept::open(&directory, &journal)).await??)
@@ -163,7 +163,7 @@ impl App {
         let (stop_sources, stop) = watch::channel(false);
         let kept_by_sources = sources::Kept {
             directory: config.state_directory.clone(),
-            offsets: kept.as_ref().map(|kept| kept::offsets(&kept.opened)),
+            offsets: kept.as_mut().map(|kept| Arc::new(std::mem::take(&mut kept.opened.found.offsets))),
         };
         let mut running = Vec::new();
         for (name, source) in &config.sources {
@@ -180,8 +180,8 @@ impl App {
         let (_, mut is_recovered) = watch::channel(true);
         let (input, recovery, teller, journal, lock) = match kept {
             None => (Input::Sources(outlet), None, Teller::direct(Arc::clone(&hub), alerts), None, None),
-            Some(kept::Kept { key, opened, lock }) => {
-                let found = opened.found.clone();
+            Some(kept::Kept { key, mut opened, lock }) => {
+                let found = std::mem::take(&mut opened.found);
                 let reader = opened.journal.clone();
                 let (hand_on, blocks) = live::blocks();
                 let (writer, thread) = opened.start(hand_on)?;

@@ -130,17 +130,21 @@ impl Recovery {
         recovery
     }
 
+    /// What is known of the rule and the subject of an alert, oldest first.
+    fn about(&self, alert: &Alert) -> &[KnownAlert] {
+        self.known.get(Alert::subject_of_id(&alert.id)).map_or(&[], Vec::as_slice)
+    }
+
     /// Whether more is known of an alert than was told.
     fn is_news(&self, alert: &Alert) -> bool {
-        let of_subject = self.known.get(Alert::subject_of_id(&alert.id)).map_or(&[][..], Vec::as_slice);
-        let told = of_subject.iter().find(|known| known.id == alert.id);
+        let told = self.about(alert).iter().find(|known| known.id == alert.id);
         told.is_none_or(|told| (told.observed, told.last_seen_at) != (alert.observed, alert.last_seen_at))
     }
 
     /// Whether an episode is one that is known, whose identity it then takes over.
     pub(super) fn recognise(&self, alert: &mut Alert) -> bool {
-        let of_subject = self.known.get(Alert::subject_of_id(&alert.id)).map_or(&[][..], Vec::as_slice);
-        let known = of_subject.iter().rev().find(|known| known.covers(alert.opened_at, alert.last_seen_at));
+        let known =
+            self.about(alert).iter().rev().find(|known| known.covers(alert.opened_at, alert.last_seen_at));
         if let Some(known) = known {
             known.take_over(alert);
         }
