@@ -176,6 +176,40 @@ well_known_fields! {
     LOG_FLAGS = "log.flags";
     /// 1 of a WhatsApp message that failed and 0 of one that was sent, so that the mean is the share that fails.
     MESSAGE_FAILED = "whatsapp.message.failed";
+    /// `whatsapp.` and the name of the webhook field.
+    EVENT_DATASET = "event.dataset";
+    /// The WhatsApp Business account.
+    WHATSAPP_ACCOUNT = "whatsapp.waba.id";
+    /// The portfolio that owns the account.
+    WHATSAPP_BUSINESS = "whatsapp.business.id";
+    /// The id of the business's number.
+    WHATSAPP_NUMBER_ID = "whatsapp.phone_number.id";
+    /// The business's number to group by: its id, else its pseudonym.
+    WHATSAPP_NUMBER = "whatsapp.number";
+    /// Pseudonym of a message.
+    WHATSAPP_MESSAGE = "whatsapp.message.id";
+    /// `api` for statuses, `app` for echoes, `user` for what comes in.
+    WHATSAPP_ORIGIN = "whatsapp.message.origin";
+    /// What became of a message: `sent`, `delivered`, ...
+    WHATSAPP_STATUS = "whatsapp.status";
+    /// Pseudonym of the person.
+    WHATSAPP_USER = "whatsapp.user.id";
+    /// Pseudonym of the group.
+    WHATSAPP_GROUP = "whatsapp.group.id";
+    /// The template a message was made of.
+    WHATSAPP_TEMPLATE = "whatsapp.template.id";
+    /// As what a message is charged: `marketing`, `service`, ...
+    WHATSAPP_PRICING_CATEGORY = "whatsapp.pricing.category";
+    /// Whether a message is charged: `regular`, `free_customer_service`, ...
+    WHATSAPP_PRICING_TYPE = "whatsapp.pricing.type";
+    /// People who may be written to in 24 hours; -1 without a limit.
+    WHATSAPP_LIMIT = "whatsapp.limit.recipients";
+    /// How much of the limit is used, in percent.
+    WHATSAPP_HEADROOM_PERCENT = "whatsapp.headroom.percent";
+    /// True of what the dashboard's test button sends.
+    WHATSAPP_TEST = "whatsapp.test";
+    /// True of what a phone hands over of its past.
+    WHATSAPP_BACKFILL = "whatsapp.backfill";
 }
 
 /// Names of the Sigma taxonomy for the categories `webserver` and `proxy`, and spellings met in the wild.

@@ -24,6 +24,7 @@
 //! | 2 | [`allowlist`] | what is known to be fine |
 //! | 2 | [`alert`] | an episode of findings, and the record of why |
 //! | 3 | [`matching`] | detections compiled; which rules an event matches and what they want counted |
+//! | 4 | [`facts`] | what must be remembered to be seen in messaging: derived events, for rules to look at |
 //! | 4 | [`engine`] | all of the above, on all cores: lines in, alerts out |
 //! | 5 | [`stream`] | what happens, told to subscribers: filters, bounded queues |
 //! | 6 | [`live`] | the engine's thread: what sources bring is counted, and what came of it told |
@@ -68,6 +69,7 @@ pub mod config;
 pub mod decode;
 pub mod engine;
 pub mod event;
+pub mod facts;
 pub mod generate;
 pub mod intake;
 pub mod journal;
