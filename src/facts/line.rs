@@ -32,6 +32,12 @@ impl Line {
         self
     }
 
+    /// A whole number.
+    pub fn int(mut self, key: &'static str, value: i64) -> Self {
+        let _ = write!(self.0, ",\"{key}\":{value}");
+        self
+    }
+
     /// A time.
     pub fn time(mut self, key: &'static str, value: Timestamp) -> Self {
         let _ = write!(self.0, ",\"{key}\":\"{value}\"");
@@ -59,12 +65,13 @@ mod tests {
     #[test]
     fn a_line_is_one_object_whatever_is_in_it_and_its_key_depends_on_the_parts_alone() {
         let at = Timestamp::from_seconds(1_767_607_200);
-        let line = |text| Line::new(at, "messaging", "tried").text("a", Some(text)).text("b", None);
+        let line =
+            |text| Line::new(at, "messaging", "tried").text("a", Some(text)).text("b", None).int("n", -1);
         let fact = line("\"},\n{\u{7f}ü").time("t", at).end(&["tried", "x"]);
         let value: serde_json::Value = serde_json::from_str(&fact.line).unwrap();
         assert!(!fact.line.contains('\n'), "{}", fact.line);
         assert_eq!(value["a"], "\"},\n{\u{7f}ü");
-        assert_eq!(value.get("b"), None);
+        assert_eq!((&value["n"], value.get("b")), (&(-1).into(), None));
         assert_eq!(value["@timestamp"], value["t"]);
         assert_eq!(fact.key, line("other").end(&["tried", "x"]).key);
         assert_ne!(fact.key, line("other").end(&["trie", "dx"]).key);

@@ -12,6 +12,7 @@
 //! | `event.action` | what it says |
 //! |---|---|
 //! | `message_orphaned` | a status of a message that nobody registered ([`orphans`]) |
+//! | `headroom_low` | a messaging limit is nearly used up ([`headroom`]) |
 //!
 //! # What is derived twice
 //! When the journal is read back the same is derived again. So each fact has a key that is the same then, by which it is
@@ -24,9 +25,11 @@
 //!
 //! All is about one tenant: who has several keeps as many [`Facts`].
 
+pub mod headroom;
 mod ids;
 mod line;
 pub mod orphans;
+mod recipients;
 
 use std::hash::BuildHasher as _;
 
@@ -40,6 +43,8 @@ const ID_LIMIT: usize = 128;
 pub struct Config {
     /// About messages that nobody registered.
     pub orphans: orphans::Config,
+    /// About the messaging limit.
+    pub headroom: headroom::Config,
 }
 
 /// A derived event.
@@ -56,20 +61,28 @@ pub struct Fact {
 pub struct Gauges {
     /// About messages that nobody registered.
     pub orphans: orphans::Gauges,
+    /// About the messaging limit.
+    pub headroom: headroom::Gauges,
 }
 
 /// The observers.
 pub struct Facts {
     now: Timestamp,
     orphans: orphans::Orphans,
+    headroom: headroom::Headroom,
     facts: Vec<Fact>,
 }
 
 impl Facts {
     /// Observers that have seen nothing yet.
     pub fn new(config: Config) -> Self {
-        let Config { orphans } = config;
-        Self { now: Timestamp::default(), orphans: orphans::Orphans::new(orphans), facts: Vec::new() }
+        let Config { orphans, headroom } = config;
+        Self {
+            now: Timestamp::default(),
+            orphans: orphans::Orphans::new(orphans),
+            headroom: headroom::Headroom::new(headroom),
+            facts: Vec::new(),
+        }
     }
 
     /// Looks at an event that was received at `at`. Only messaging events say anything.
@@ -80,6 +93,7 @@ impl Facts {
         self.go_on(at);
         let Some(seen) = Seen::read(event, self.now) else { return };
         self.orphans.observe(&seen);
+        self.headroom.observe(&seen, &mut self.facts);
     }
 
     /// Says that it is `now`, about once a second while events are received as they come.
@@ -94,13 +108,14 @@ impl Facts {
 
     /// What is remembered now.
     pub fn gauges(&self) -> Gauges {
-        Gauges { orphans: self.orphans.gauges() }
+        Gauges { orphans: self.orphans.gauges(), headroom: self.headroom.gauges() }
     }
 
     /// Time goes forward: a clock that is set back is waited for.
     fn go_on(&mut self, now: Timestamp) {
         self.now = self.now.max(now);
         self.orphans.advance(self.now, &mut self.facts);
+        self.headroom.advance(self.now);
     }
 }
 

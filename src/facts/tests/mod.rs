@@ -1,5 +1,6 @@
 //! Observers against naive ones that remember everything.
 
+mod headroom;
 mod orphans;
 
 use std::sync::LazyLock;

@@ -157,7 +157,7 @@ fn a_change_of_keys_makes_no_orphans() {
 #[test]
 fn judgement_is_suspended_for_what_is_older_than_what_is_remembered() {
     let config = Limits { max_registered: 16, ..Limits::default() };
-    let mut facts = Facts::new(Config { orphans: config });
+    let mut facts = Facts::new(Config { orphans: config, ..Config::default() });
     let names: Vec<_> = (0..64).map(|n| format!("m1_{n}")).collect();
     for (at, name) in names.iter().enumerate() {
         register(&mut facts, 1000 * at as i64, name, &[(field::WHATSAPP_NUMBER_ID, "one")]);
@@ -266,7 +266,7 @@ proptest! {
 #[test]
 fn a_flood_of_orphans_has_a_bound() {
     let config = Limits { grace: Duration::from_secs(300), max_registered: 100 };
-    let mut facts = Facts::new(Config { orphans: config });
+    let mut facts = Facts::new(Config { orphans: config, ..Config::default() });
     register(&mut facts, 0, "m1_own", &[(field::WHATSAPP_NUMBER_ID, "one")]);
     for n in 0..120_000 {
         status(&mut facts, (1000, 1000), "message_sent", &format!("m1_{n}"), &[]);
