@@ -13,6 +13,8 @@
 //! |---|---|
 //! | `message_orphaned` | a status of a message that nobody registered ([`orphans`]) |
 //! | `headroom_low` | a messaging limit is nearly used up ([`headroom`]) |
+//! | `number_silent`, `number_back` | a number is not heard while others are ([`silence`]) |
+//! | `feed_silent` | nothing is heard at all ([`silence`]) |
 //!
 //! # What is derived twice
 //! When the journal is read back the same is derived again. So each fact has a key that is the same then, by which it is
@@ -30,6 +32,8 @@ mod ids;
 mod line;
 pub mod orphans;
 mod recipients;
+mod rhythm;
+pub mod silence;
 
 use std::hash::BuildHasher as _;
 
@@ -37,6 +41,9 @@ use crate::event::{Class, Event, FieldId, Timestamp, Value, field};
 
 /// Longest id that is remembered, in bytes. Those of the platform are shorter, and so are pseudonyms.
 const ID_LIMIT: usize = 128;
+
+/// Datasets that are not the platform's.
+const OWN_DATASETS: [&str; 3] = ["whatsapp.facts", "whatsapp.sends", "whatsapp.webhook"];
 
 /// What observers must know.
 #[derive(Clone, Debug, Default)]
@@ -63,6 +70,8 @@ pub struct Gauges {
     pub orphans: orphans::Gauges,
     /// About the messaging limit.
     pub headroom: headroom::Gauges,
+    /// About numbers that have become silent.
+    pub silence: silence::Gauges,
 }
 
 /// The observers.
@@ -70,6 +79,7 @@ pub struct Facts {
     now: Timestamp,
     orphans: orphans::Orphans,
     headroom: headroom::Headroom,
+    silence: silence::Silence,
     facts: Vec<Fact>,
 }
 
@@ -81,6 +91,7 @@ impl Facts {
             now: Timestamp::default(),
             orphans: orphans::Orphans::new(orphans),
             headroom: headroom::Headroom::new(headroom),
+            silence: silence::Silence::default(),
             facts: Vec::new(),
         }
     }
@@ -94,11 +105,15 @@ impl Facts {
         let Some(seen) = Seen::read(event, self.now) else { return };
         self.orphans.observe(&seen);
         self.headroom.observe(&seen, &mut self.facts);
+        self.silence.observe(&seen, &mut self.facts);
     }
 
     /// Says that it is `now`, about once a second while events are received as they come.
+    ///
+    /// What is received while this is not said was not watched: nobody is silent then.
     pub fn advance(&mut self, now: Timestamp) {
         self.go_on(now);
+        self.silence.watch(self.now, &mut self.facts);
     }
 
     /// Takes what has been derived since it was last taken.
@@ -108,7 +123,11 @@ impl Facts {
 
     /// What is remembered now.
     pub fn gauges(&self) -> Gauges {
-        Gauges { orphans: self.orphans.gauges(), headroom: self.headroom.gauges() }
+        Gauges {
+            orphans: self.orphans.gauges(),
+            headroom: self.headroom.gauges(),
+            silence: self.silence.gauges(),
+        }
     }
 
     /// Time goes forward: a clock that is set back is waited for.
@@ -153,6 +172,17 @@ impl<'e> Seen<'e> {
     /// The number to group by.
     fn number(&self) -> Option<&'e str> {
         self.id(field::WHATSAPP_NUMBER).or_else(|| self.id(field::WHATSAPP_NUMBER_ID))
+    }
+
+    /// Whether the platform says it: neither the business itself, nor what listens to the platform, nor what is derived.
+    fn is_of_feed(&self) -> bool {
+        let dataset = self.event.text(field::EVENT_DATASET);
+        dataset.is_some_and(|dataset| !OWN_DATASETS.contains(&dataset)) && self.action != "message_registered"
+    }
+
+    /// Whether it is about messages that come in, or the fates of those that went out.
+    fn is_of_messages(&self) -> bool {
+        self.event.text(field::EVENT_DATASET) == Some("whatsapp.messages")
     }
 
     /// Whether it is about a message to one person that the API was asked to send.

@@ -2,6 +2,7 @@
 
 mod headroom;
 mod orphans;
+mod silence;
 
 use std::sync::LazyLock;
 
