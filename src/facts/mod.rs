@@ -15,6 +15,8 @@
 //! | `headroom_low` | a messaging limit is nearly used up ([`headroom`]) |
 //! | `number_silent`, `number_back` | a number is not heard while others are ([`silence`]) |
 //! | `feed_silent` | nothing is heard at all ([`silence`]) |
+//! | `waba_new`, `phone_number_new` | an account, or a number, that was never heard of ([`feed`]) |
+//! | `feed_lagging` | messages arrive late ([`feed`]) |
 //!
 //! # What is derived twice
 //! When the journal is read back the same is derived again. So each fact has a key that is the same then, by which it is
@@ -27,6 +29,7 @@
 //!
 //! All is about one tenant: who has several keeps as many [`Facts`].
 
+pub mod feed;
 pub mod headroom;
 mod ids;
 mod line;
@@ -52,6 +55,8 @@ pub struct Config {
     pub orphans: orphans::Config,
     /// About the messaging limit.
     pub headroom: headroom::Config,
+    /// About what is new in the feed.
+    pub feed: feed::Config,
 }
 
 /// A derived event.
@@ -72,6 +77,8 @@ pub struct Gauges {
     pub headroom: headroom::Gauges,
     /// About numbers that have become silent.
     pub silence: silence::Gauges,
+    /// About what is new in the feed, and its lag.
+    pub feed: feed::Gauges,
 }
 
 /// The observers.
@@ -80,18 +87,20 @@ pub struct Facts {
     orphans: orphans::Orphans,
     headroom: headroom::Headroom,
     silence: silence::Silence,
+    feed: feed::Feed,
     facts: Vec<Fact>,
 }
 
 impl Facts {
     /// Observers that have seen nothing yet.
     pub fn new(config: Config) -> Self {
-        let Config { orphans, headroom } = config;
+        let Config { orphans, headroom, feed } = config;
         Self {
             now: Timestamp::default(),
             orphans: orphans::Orphans::new(orphans),
             headroom: headroom::Headroom::new(headroom),
             silence: silence::Silence::default(),
+            feed: feed::Feed::new(feed),
             facts: Vec::new(),
         }
     }
@@ -106,6 +115,7 @@ impl Facts {
         self.orphans.observe(&seen);
         self.headroom.observe(&seen, &mut self.facts);
         self.silence.observe(&seen, &mut self.facts);
+        self.feed.observe(&seen, &mut self.facts);
     }
 
     /// Says that it is `now`, about once a second while events are received as they come.
@@ -127,6 +137,7 @@ impl Facts {
             orphans: self.orphans.gauges(),
             headroom: self.headroom.gauges(),
             silence: self.silence.gauges(),
+            feed: self.feed.gauges(),
         }
     }
 
@@ -135,6 +146,7 @@ impl Facts {
         self.now = self.now.max(now);
         self.orphans.advance(self.now, &mut self.facts);
         self.headroom.advance(self.now);
+        self.feed.advance(self.now, &mut self.facts);
     }
 }
 

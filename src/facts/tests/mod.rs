@@ -1,5 +1,6 @@
 //! Observers against naive ones that remember everything.
 
+mod feed;
 mod headroom;
 mod orphans;
 mod silence;
