@@ -38,6 +38,7 @@ mod loose;
 mod message;
 mod messages;
 mod person;
+pub mod sends;
 mod settings;
 mod statuses;
 mod surrogates;

@@ -5,6 +5,7 @@ mod keys;
 mod mutations;
 mod privacy;
 mod samples;
+mod sends;
 mod twilio;
 
 use super::{Unreadable, Update};
