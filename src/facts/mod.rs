@@ -23,6 +23,9 @@
 //! stored once; and what was derived before comes by as an event itself, and is remembered as told even where too little
 //! is read back to derive it again.
 //!
+//! What is remembered lasts as long as the service runs, and is after that as much as is read back: with less than a day,
+//! limits seem less used than they are and learning begins anew; what was registered before is not judged.
+//!
 //! # Time
 //! Two times count: when an event happened, as it says itself, and when it was received. Whatever is waited for is waited
 //! for in times of receipt, which only go forward here. There is no I/O here and no clock.
