@@ -3,7 +3,7 @@
 //! The ratio is no constant: the service waits for the disk and has a thread more, so whatever else runs costs it more than
 //! the bare handler. Between a busy machine and a quiet one it was seen to double.
 //!
-//! `cargo bench --bench webhooks -- [--requests N]` prints
+//! `cargo bench --bench webhooks -- [--requests N] [--alone]` prints (with `--alone` without the bare handler, for a profiler)
 //!
 //! - requests per second and times of answers for bodies of a message each, over 64 connections on the loopback interface,
 //!   client and server in one process: of the service, which stores every line before it answers, and of a handler that
@@ -48,10 +48,11 @@ fn main() {
     let requests =
         requests.and_then(|at| arguments.get(at + 1)).map_or(20_000, |number| number.parse().unwrap());
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    runtime.block_on(measure(requests));
+    let alone = arguments.iter().any(|argument| argument == "--alone");
+    runtime.block_on(measure(requests, alone));
 }
 
-async fn measure(requests: usize) {
+async fn measure(requests: usize, alone: bool) {
     let directory = tempfile::tempdir().unwrap();
     let (service, writer) = service(directory.path()).await;
     let bare = bare().await;
@@ -64,6 +65,9 @@ async fn measure(requests: usize) {
         size = bodies[0].len();
         let requests: Arc<Vec<Vec<u8>>> = Arc::new(bodies.iter().map(|body| request(&key, body)).collect());
         for (best, address) in best.iter_mut().zip([bare, service]) {
+            if alone && address == bare {
+                continue;
+            }
             let measured = drive(address, &requests, CONNECTIONS).await;
             if measured.rate > best.rate {
                 *best = measured;

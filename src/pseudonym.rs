@@ -113,12 +113,14 @@ impl Key {
         };
         let hash = blake3::keyed_hash(&self.keys[kind as usize], text.as_bytes());
         let mut bits = hash.as_bytes().first_chunk().map_or(0, |bytes| u128::from_be_bytes(*bytes));
-        to.reserve(LENGTH);
-        to.extend([kind.letter(), self.id, '_']);
-        for _ in 0..26 {
-            to.push(ALPHABET[(bits >> 123) as usize] as char);
+        let mut digits = [0; 26];
+        for digit in &mut digits {
+            *digit = ALPHABET[(bits >> 123) as usize];
             bits <<= 5;
         }
+        to.reserve(LENGTH);
+        to.extend([kind.letter(), self.id, '_']);
+        to.push_str(std::str::from_utf8(&digits).unwrap_or_default());
     }
 }
 

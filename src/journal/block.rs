@@ -55,6 +55,20 @@ pub enum Malformed {
 /// What a stream is known by.
 type Name = (Arc<str>, Arc<str>, Arc<str>);
 
+/// What blocks are compressed with. To make one costs more than to compress a small block.
+#[derive(Default)]
+pub struct Packer(Option<zstd::bulk::Compressor<'static>>);
+
+impl Packer {
+    fn compress(&mut self, frame: &[u8]) -> std::io::Result<Vec<u8>> {
+        let compressor = match self.0.take() {
+            Some(compressor) => compressor,
+            None => zstd::bulk::Compressor::new(COMPRESSION_LEVEL)?,
+        };
+        self.0.insert(compressor).compress(frame)
+    }
+}
+
 /// Writes a frame.
 pub struct Encoder {
     frame: Vec<u8>,
@@ -132,10 +146,10 @@ impl Encoder {
     }
 
     /// The block.
-    pub fn pack(&self) -> std::io::Result<Vec<u8>> {
+    pub fn pack(&self, packer: &mut Packer) -> std::io::Result<Vec<u8>> {
         let mut block = Vec::new();
         put_number(&mut block, self.frame.len() as u64);
-        block.append(&mut zstd::bulk::compress(&self.frame, COMPRESSION_LEVEL)?);
+        block.append(&mut packer.compress(&self.frame)?);
         Ok(block)
     }
 }
@@ -245,7 +259,7 @@ mod tests {
     fn block(entries: &[Lines]) -> Vec<u8> {
         let mut encoder = Encoder::default();
         entries.iter().for_each(|entry| encoder.push(entry));
-        encoder.pack().unwrap()
+        encoder.pack(&mut Packer::default()).unwrap()
     }
 
     /// Without what is not stored.

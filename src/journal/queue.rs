@@ -90,6 +90,8 @@ struct State {
     changes: VecDeque<Change>,
     change_bytes: usize,
     stage: Stage,
+    /// Whether the writer waits: to wake it costs a system call, which is not made for nothing.
+    is_waited_for: bool,
 }
 
 impl State {
@@ -146,8 +148,7 @@ impl Queue {
         lane.bytes += bytes;
         lane.records.push_back(record);
         self.follow(&state);
-        drop(state);
-        self.ready.notify_one();
+        self.wake(state);
         Ok(())
     }
 
@@ -168,9 +169,16 @@ impl Queue {
         }
         state.change_bytes += bytes;
         state.changes.push_back(change);
-        drop(state);
-        self.ready.notify_one();
+        self.wake(state);
         Ok(())
+    }
+
+    fn wake(&self, mut state: MutexGuard<'_, State>) {
+        let is_waited_for = std::mem::take(&mut state.is_waited_for);
+        drop(state);
+        if is_waited_for {
+            self.ready.notify_one();
+        }
     }
 
     fn follow(&self, state: &State) {
@@ -192,8 +200,10 @@ impl Queue {
             if is_wanted || state.told() > known || rest.is_zero() {
                 break;
             }
+            state.is_waited_for = true;
             state = self.ready.wait_timeout(state, rest).unwrap_or_else(PoisonError::into_inner).0;
         }
+        state.is_waited_for = false;
         let mut taken = Taken {
             flowing: state.flowing.take(flowing_room),
             awaited: state.awaited.take(awaited_room),

@@ -37,6 +37,7 @@ pub struct Worker {
     seen: Seen,
     /// The last block that is stored.
     committed: u64,
+    packer: block::Packer,
     flowing: Flowing,
     changes: Vec<PendingChange>,
     shelf: Shelf,
@@ -77,6 +78,7 @@ impl Worker {
             counters,
             seen,
             committed,
+            packer: block::Packer::default(),
             flowing: Flowing::default(),
             changes: Vec::new(),
             shelf: Shelf::new(letters, last_gap),
@@ -266,10 +268,10 @@ impl Worker {
         awaited: &[Awaited],
     ) -> Result<Option<u64>, Failed> {
         let sealer = self.journal.sealer();
-        self.flowing.seal(self.committed + 1, sealer)?;
+        self.flowing.seal(self.committed + 1, &mut self.packer, sealer)?;
         let sealed = match encoder.is_empty() {
             true => None,
-            false => Some(pending::seal(encoder, number, claimed.to_vec(), sealer)?),
+            false => Some(pending::seal(encoder, number, claimed.to_vec(), &mut self.packer, sealer)?),
         };
         let blocks: Vec<&SealedBlock> = self.flowing.sealed.iter().chain(&sealed).collect();
         let last = blocks.last().map_or(self.committed, |block| block.number);

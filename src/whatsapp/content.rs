@@ -61,20 +61,36 @@ impl Content {
 
 /// A text in small letters, with white space taken off its ends and one space for each run of it within.
 fn normalised(text: &str) -> String {
+    if text.is_ascii() {
+        return normalised_ascii(text.as_bytes());
+    }
     let mut normalised = String::with_capacity(text.len());
     for word in text.split_whitespace() {
         if !normalised.is_empty() {
             normalised.push(' ');
         }
-        if word.is_ascii() {
-            let start = normalised.len();
-            normalised.push_str(word);
-            normalised[start..].make_ascii_lowercase();
-        } else {
-            normalised.extend(word.chars().flat_map(char::to_lowercase));
-        }
+        normalised.extend(word.chars().flat_map(char::to_lowercase));
     }
     normalised
+}
+
+/// The same for what most texts are: a run between two spaces is copied at once.
+fn normalised_ascii(mut rest: &[u8]) -> String {
+    // What char::is_whitespace says of ASCII: u8::is_ascii_whitespace leaves out the vertical tab.
+    let is_space = |byte: &u8| matches!(byte, b' ' | b'\t'..=b'\r');
+    let mut normalised = Vec::with_capacity(rest.len());
+    while let Some(start) = rest.iter().position(|byte| !is_space(byte)) {
+        if !normalised.is_empty() {
+            normalised.push(b' ');
+        }
+        let word = &rest[start..];
+        let end = word.iter().position(is_space).unwrap_or(word.len());
+        normalised.extend_from_slice(&word[..end]);
+        rest = &word[end..];
+    }
+    normalised.make_ascii_lowercase();
+    // It was text, and still is.
+    String::from_utf8(normalised).unwrap_or_default()
 }
 
 /// Of a file: neither its name nor where it can be had.
@@ -104,5 +120,9 @@ mod tests {
         }
         assert_eq!(normalised("ÄÖ  Straße İ"), "äö straße i\u{307}");
         assert_eq!(normalised(" \n"), "");
+        for text in ["a\u{b}B\u{c}c\r\n d\u{1f}E", "\u{85}x", " A", "A ", ""] {
+            let words = text.split_whitespace().map(str::to_lowercase);
+            assert_eq!(normalised(text), words.collect::<Vec<_>>().join(" "), "{text:?}");
+        }
     }
 }

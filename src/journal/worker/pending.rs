@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use tokio::sync::oneshot;
 
 use crate::intake::Offset;
-use crate::journal::block::Encoder;
+use crate::journal::block::{Encoder, Packer};
 use crate::journal::commit::{Row, SealedBlock};
 use crate::journal::sealing::{NoRandomness, Place, Sealer};
 use crate::journal::{Change, DeadLetter, Failed, Limits, MAX_DEAD_LETTER_BYTES, StoredAlert};
@@ -39,17 +39,23 @@ impl Flowing {
     }
 
     /// Makes the block, if there are lines; however often it is tried to store it, it is made once.
-    pub fn seal(&mut self, number: u64, sealer: &Sealer) -> Result<(), Failed> {
+    pub fn seal(&mut self, number: u64, packer: &mut Packer, sealer: &Sealer) -> Result<(), Failed> {
         if self.sealed.is_none() && !self.encoder.is_empty() {
-            self.sealed = Some(seal(&self.encoder, number, self.keys.clone(), sealer)?);
+            self.sealed = Some(seal(&self.encoder, number, self.keys.clone(), packer, sealer)?);
         }
         Ok(())
     }
 }
 
 /// Makes a block of entries.
-pub fn seal(encoder: &Encoder, number: u64, keys: Vec<u64>, sealer: &Sealer) -> Result<SealedBlock, Failed> {
-    let packed = encoder.pack().map_err(|_| Failed::Io)?;
+pub fn seal(
+    encoder: &Encoder,
+    number: u64,
+    keys: Vec<u64>,
+    packer: &mut Packer,
+    sealer: &Sealer,
+) -> Result<SealedBlock, Failed> {
+    let packed = encoder.pack(packer).map_err(|_| Failed::Io)?;
     let body = sealer.seal(Place::Block(number), &packed).map_err(|_| Failed::Io)?;
     Ok(SealedBlock { number, at: encoder.at(), body, keys })
 }
