@@ -150,6 +150,13 @@ pub fn read(
     Ok(update)
 }
 
+/// What a body is about, if it is called like a thing and not like a person.
+fn object_name(name: &str) -> &str {
+    let is_plain =
+        name.len() <= OBJECT_LIMIT && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+    if is_plain { name } else { "?" }
+}
+
 fn not_json(error: &serde_json::Error) -> Unreadable {
     Unreadable::NotJson(error.line(), error.column())
 }
@@ -159,9 +166,7 @@ impl<'r> Reader<'r> {
     fn check(&self, object: &Scalar<'_>) -> Result<(), Unreadable> {
         match object.text() {
             Some(object) if object == OBJECT => Ok(()),
-            Some(other) => {
-                Err(Unreadable::OtherObject(other[..other.floor_char_boundary(OBJECT_LIMIT)].to_owned()))
-            }
+            Some(other) => Err(Unreadable::OtherObject(object_name(&other).to_owned())),
             None if self.misplaced_object().is_some_and(|object| object == OBJECT) => Ok(()),
             None => Err(Unreadable::NoObject),
         }

@@ -140,7 +140,7 @@ async fn frame(socket: &mut Socket, kind: &str) -> Value {
     tokio::time::timeout(PATIENCE, next).await.expect("a frame must come")
 }
 
-async fn get(address: &str, path: &str) -> String {
+pub async fn get(address: &str, path: &str) -> String {
     get_with(address, path, "").await
 }
 
@@ -278,10 +278,16 @@ pub struct Process(pub Child, Arc<Mutex<Vec<String>>>);
 impl Process {
     /// Starts the program and gives its address.
     pub fn start(directory: &Path) -> (Self, String) {
+        Self::start_with(directory, &[])
+    }
+
+    /// Starts it with something in its environment.
+    pub fn start_with(directory: &Path, variables: &[(&str, &str)]) -> (Self, String) {
         let mut child = Command::new(env!("CARGO_BIN_EXE_watchbell"))
             .args(["run", "--config"])
             .arg(config_of(directory))
             .env_remove("WATCHBELL_LOG")
+            .envs(variables.iter().copied())
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();

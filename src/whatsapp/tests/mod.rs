@@ -2,6 +2,7 @@
 
 mod fixtures;
 mod keys;
+mod marks;
 mod mutations;
 mod privacy;
 mod samples;
