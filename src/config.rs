@@ -12,7 +12,7 @@ use crate::allowlist::EntryConfig;
 use crate::clock::Tolerance;
 use crate::rules::fault::Place;
 use crate::rules::nearest;
-use crate::{decode, journal, serve, sources, stream};
+use crate::{decode, facts, journal, serve, sources, stream};
 
 /// A configuration file, in TOML.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -37,6 +37,8 @@ pub struct Config {
     pub journal: JournalConfig,
     /// Which webhooks are taken: `[webhooks.whatsapp]`, `[webhooks.generic.NAME]`, ...
     pub webhooks: serve::webhooks::Config,
+    /// What is known of the business's messaging: `[messaging]`.
+    pub messaging: MessagingConfig,
     /// What stands in for people: `[pseudonyms]`.
     pub pseudonyms: PseudonymConfig,
     /// What subscribers of the stream may take: `[stream]`.
@@ -142,6 +144,55 @@ fn within<'de, D: Deserializer<'de>>(
         let (least, most) = (range.start(), range.end());
         serde::de::Error::custom(format!("expected {least} to {most} in {name}, not {number}"))
     })
+}
+
+/// What is known of the business's messaging. Nothing has to be: it is learned.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct MessagingConfig {
+    /// Ids of the business's accounts and phone numbers. When there are any, all others are told of at once; otherwise a day
+    /// is taken to learn them.
+    pub known: Vec<String>,
+    /// How many people the business may write to in 24 hours, until the platform says so itself.
+    #[serde(deserialize_with = "limit")]
+    pub limit: Option<u32>,
+    /// Seconds after its first status within which a message may still be registered as sent, 1 to 86,400.
+    #[serde(deserialize_with = "grace_seconds")]
+    pub registration_grace_seconds: u64,
+    /// Most registered messages that are remembered, at 8 bytes each, 1,000 to 100,000,000.
+    #[serde(deserialize_with = "registered")]
+    pub max_registered: u64,
+}
+
+impl Default for MessagingConfig {
+    fn default() -> Self {
+        Self { known: Vec::new(), limit: None, registration_grace_seconds: 300, max_registered: 2_000_000 }
+    }
+}
+
+impl MessagingConfig {
+    /// As observers take it.
+    pub fn facts(&self) -> facts::Config {
+        let orphans = facts::orphans::Config {
+            grace: Duration::from_secs(self.registration_grace_seconds),
+            max_registered: usize::try_from(self.max_registered).unwrap_or(usize::MAX),
+        };
+        let headroom = facts::headroom::Config { limit: self.limit, ..facts::headroom::Config::default() };
+        facts::Config { orphans, headroom, feed: facts::feed::Config { known: self.known.clone() } }
+    }
+}
+
+fn limit<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u32>, D::Error> {
+    // It fits: the range says so.
+    within(deserializer, "limit", 1..=u64::from(u32::MAX)).map(|number| Some(number as u32))
+}
+
+fn grace_seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    within(deserializer, "registration_grace_seconds", 1..=86_400)
+}
+
+fn registered<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    within(deserializer, "max_registered", 1_000..=100_000_000)
 }
 
 /// What stands in for people.

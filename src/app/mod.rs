@@ -30,10 +30,10 @@ use crate::config::Config;
 use crate::engine::{Engine, Settings};
 use crate::intake::{Outlet, Stream, now};
 use crate::journal;
-use crate::live::{self, Budget, Command, Control, Input, Live, Recovery, Reload, Teller};
+use crate::live::{self, Budget, Command, Control, FACTS, Input, Live, Observers, Recovery, Reload, Teller};
 use crate::rules::RuleSet;
 use crate::serve::Readiness;
-use crate::serve::webhooks::{self, Webhooks};
+use crate::serve::webhooks::{self, SENDS, Webhooks};
 use crate::stream::Hub;
 use crate::telemetry::Register;
 use crate::{chance, serve, sources};
@@ -127,8 +127,14 @@ impl App {
 
     /// Starts with a configuration that has been read or made; `origin` is for reading it again.
     pub async fn start_with(config: Config, origin: Origin) -> anyhow::Result<Self> {
-        if config.sources.contains_key(PUSH) {
-            bail!("sources.{PUSH} is what is pushed over HTTP: give the source another name");
+        for (name, what) in [
+            (PUSH, "what is pushed over HTTP"),
+            (SENDS, "what is registered as sent"),
+            (FACTS, "what is derived from other events"),
+        ] {
+            if config.sources.contains_key(name) {
+                bail!("sources.{name} is {what}: give the source another name");
+            }
         }
         if config.state_directory.is_none() && config.webhooks.source_names().next().is_some() {
             bail!(
@@ -156,7 +162,7 @@ impl App {
         let Prepared { rules, allowlist, settings, decode, budget } = prepared;
         let engine = Engine::new(&rules, allowlist, &settings).context("cannot start threads")?;
         let hub = Hub::new(config.stream, &registry)?;
-        let live_metrics = live::Metrics::register(&registry, watched(&config))?;
+        let live_metrics = live::Metrics::register(&registry, labels(&config))?;
         let source_metrics = sources::Metrics::register(&registry)?;
         let mut outlet = Outlet::default();
         let push = outlet.add_inlet();
@@ -178,6 +184,7 @@ impl App {
         let mut webhooks = None;
         // Without a journal there is nothing to wait for.
         let (_, mut is_recovered) = watch::channel(true);
+        let mut derived = None;
         let (input, recovery, teller, journal, lock) = match kept {
             None => (Input::Sources(outlet), None, Teller::direct(Arc::clone(&hub), alerts), None, None),
             Some(kept::Kept { key, mut opened, lock }) => {
@@ -185,8 +192,9 @@ impl App {
                 let reader = opened.journal.clone();
                 let (hand_on, blocks) = live::blocks();
                 let (writer, thread) = opened.start(hand_on)?;
+                derived = Some(writer.clone());
                 kept::note_gap(&writer, watched(&config), found.last_alive, now());
-                let metrics = journal::Metrics::register(&registry, watched(&config))?;
+                let metrics = journal::Metrics::register(&registry, labels(&config))?;
                 let (pseudonyms, dedupe) = kept::pseudonyms(&key, config.pseudonyms)?;
                 let parts = webhooks::Parts { journal: writer.clone(), pseudonyms, dedupe };
                 webhooks = Some(Webhooks::open(&config.webhooks, parts, &registry)?);
@@ -200,7 +208,9 @@ impl App {
                 (Input::Journal(blocks), Some(recovery), teller, Some(journal), Some(lock))
             }
         };
+        let fact_metrics = live::FactMetrics::register(&registry)?;
         let parts = live::Parts {
+            observers: Observers::new(config.messaging.facts(), derived, fact_metrics),
             engine,
             decode,
             lateness: settings.tolerance.lateness,
@@ -411,7 +421,12 @@ fn recovery(
     }
 }
 
-/// The names of all sources.
+/// The names of all sources, those too that nobody outside writes to.
+fn labels(config: &Config) -> impl Iterator<Item = &str> {
+    watched(config).chain([SENDS, FACTS])
+}
+
+/// The names of the sources that are watched.
 fn watched(config: &Config) -> impl Iterator<Item = &str> {
     config.sources.keys().map(String::as_str).chain([PUSH]).chain(config.webhooks.source_names())
 }
@@ -471,6 +486,7 @@ impl Reloader {
             ("sources", format!("{:?}", old.sources) != format!("{:?}", new.sources)),
             ("serve", format!("{:?}", old.serve) != format!("{:?}", new.serve)),
             ("webhooks", format!("{:?}", old.webhooks) != format!("{:?}", new.webhooks)),
+            ("messaging", format!("{:?}", old.messaging) != format!("{:?}", new.messaging)),
             ("stream", format!("{:?}", old.stream) != format!("{:?}", new.stream)),
             ("state_directory", old.state_directory != new.state_directory),
         ];

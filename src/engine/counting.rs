@@ -7,7 +7,7 @@ use rayon::prelude::*;
 
 use super::episode::{Cause, Notes, Opening, Taken};
 use super::open_alerts::{OpenAlert, OpenAlerts};
-use super::recovery::Recovery;
+use super::recovery::{Absent, Recovery};
 use super::work::{Recall, Work};
 use super::{Shared, Source, Transition};
 use crate::clock::NOT_COUNTED;
@@ -79,6 +79,8 @@ pub struct Counting<'e> {
     pub open: &'e [Mutex<OpenAlerts>],
     /// What alerts there were, when this was counted before.
     pub recovery: Option<&'e Recovery>,
+    /// Alerts that were told before and are not found again yet, if there are any.
+    pub absent: Option<&'e Absent>,
     /// What is counted, in the order of the input.
     pub works: &'e [Work],
     /// Up to which time.
@@ -191,6 +193,7 @@ impl Counting<'_> {
         let opening = match open.has_room(tap.window, self.shared.rules[planned.rule].severity) {
             _ if let Some(recovery) = self.recovery => Opening::IfKnown(recovery),
             _ if is_inhibited => Opening::Inhibited,
+            true if let Some(absent) = self.absent => Opening::Return(absent),
             true => Opening::Allowed,
             false => Opening::Refused,
         };
@@ -202,6 +205,9 @@ impl Counting<'_> {
         if let Some(alert) = outcome.opened {
             open.opened(OpenAlert { key: next.observation.key, window: tap.window });
             counted.transitions.push(Transition::Opened(alert));
+        }
+        if outcome.returned {
+            open.opened(OpenAlert { key: next.observation.key, window: tap.window });
         }
         counted.allowed += u64::from(outcome.allowed);
         if outcome.refused {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::recovery::Recovery;
+use super::recovery::{Absent, Recovery};
 use super::work::{Recall, Work};
 use super::{Shared, Source};
 use crate::alert::{Alert, Evidence, Ground, MAX_MATCHED, MAX_SAMPLES, MAX_VALUES, Matched, Sample};
@@ -136,6 +136,8 @@ pub struct Outcome {
     pub resolved: Option<Alert>,
     /// An episode that has begun.
     pub opened: Option<Alert>,
+    /// Whether an episode goes on that was told before.
+    pub returned: bool,
     /// Whether an episode did not begin because the allowlist knows the event.
     pub allowed: bool,
     /// Whether an episode did not begin because there are too many.
@@ -155,6 +157,8 @@ pub enum Opening<'r> {
     Inhibited,
     /// It may if it was there when this was counted before.
     IfKnown(&'r Recovery),
+    /// It may, and is none that has begun if it is one of these.
+    Return(&'r Absent),
 }
 
 impl Taken<'_> {
@@ -197,6 +201,9 @@ impl Taken<'_> {
                 {
                     return outcome;
                 }
+                if let Opening::Return(absent) = opening {
+                    outcome.returned = absent.recognise(&mut episode);
+                }
                 notes.episode = Some(Box::new(episode));
                 notes.looks = notes.looks.min(MAX_LOOKS / 2);
             }
@@ -213,7 +220,8 @@ impl Taken<'_> {
         let opened =
             reading.holds && notes.episode.as_ref().is_some_and(|episode| episode.evidence.findings == 0);
         self.note(notes, reading, event);
-        if opened {
+        // What goes on is told with the next updates.
+        if opened && !outcome.returned {
             outcome.opened = notes.update();
         }
         outcome

@@ -37,7 +37,7 @@ use crate::windows::table::{PARTITIONS, Table, TableCounts};
 use counting::Counting;
 use episode::Notes;
 use open_alerts::OpenAlerts;
-use recovery::Recovery;
+use recovery::{Absent, Recovery};
 use work::{Chunk, ReadCounts, Reader, Recall, UndecodableLine, Work};
 
 /// Undecodable lines kept for the operator, over all sources.
@@ -204,6 +204,8 @@ pub struct Engine {
     spare: Vec<Work>,
     /// While what was counted before is counted again.
     recovery: Option<Recovery>,
+    /// What was told before and is not found again yet.
+    absent: Absent,
 }
 
 impl Engine {
@@ -233,6 +235,7 @@ impl Engine {
             pending: Vec::new(),
             spare: Vec::new(),
             recovery: None,
+            absent: Absent::default(),
         })
     }
 
@@ -298,6 +301,17 @@ impl Engine {
         }
     }
 
+    /// Calls `visit` with every messaging event that has been read and is not counted yet, and when it arrived.
+    pub fn for_each_messaging_event(&self, mut visit: impl FnMut(&Source, Option<Timestamp>, &Event<'_>)) {
+        let mut recall = Recall::new(&self.shared);
+        for work in &self.pending {
+            let source = &self.sources[work.chunk.source];
+            for record in &work.messaging {
+                visit(source, work.chunk.received, &recall.event(work, source, *record));
+            }
+        }
+    }
+
     /// Counts what has been read, and gives what became of alerts.
     ///
     /// `until` is for several sources that are merged by time: up to it, where nothing that is read later may be before
@@ -317,6 +331,7 @@ impl Engine {
             table: &self.table,
             open: &self.open,
             recovery: self.recovery.as_ref(),
+            absent: Some(&self.absent).filter(|absent| !absent.is_empty()),
             works: &works,
             until: until.map_or(i64::MAX, Timestamp::as_micros),
             is_merged: until.is_some(),
@@ -395,7 +410,9 @@ impl Engine {
         for partition in 0..PARTITIONS {
             self.table.partition(partition).advance_to(now);
         }
-        self.count(None)
+        let mut transitions = self.count(None);
+        transitions.extend(self.absent.over(&self.shared, now));
+        transitions
     }
 
     /// The open alerts in which something was found since they were last told.

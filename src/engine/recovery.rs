@@ -5,7 +5,7 @@
 //! enough for the windows to be full where the last findings of open alerts are: [`Engine::looks_back`] says how early.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -74,10 +74,15 @@ impl KnownAlert {
         alert.evidence.first_seen_at = self.evidence.first_seen_at;
     }
 
-    /// The alert, over; its rule may be gone.
-    fn resolved(&self, shared: &Shared, now: Timestamp) -> Alert {
+    /// When it is over if nothing more is found. Of a rule that is gone nothing will be.
+    fn over_at(&self, shared: &Shared) -> Timestamp {
         let described = shared.rules.iter().find(|rule| rule.name.id == self.rule.id);
-        let quiet = described.map_or(Duration::ZERO, |rule| rule.quiet);
+        self.last_seen_at.after(described.map_or(Duration::ZERO, |rule| rule.quiet))
+    }
+
+    /// The alert, as far as it is known.
+    fn alert(&self, shared: &Shared, resolved_at: Option<Timestamp>) -> Alert {
+        let described = shared.rules.iter().find(|rule| rule.name.id == self.rule.id);
         let condition = described.map(|rule| Arc::clone(&rule.condition));
         Alert {
             id: self.id.clone(),
@@ -91,7 +96,7 @@ impl KnownAlert {
                 .collect(),
             opened_at: self.opened_at,
             last_seen_at: self.last_seen_at,
-            resolved_at: Some(self.last_seen_at.after(quiet).min(now)),
+            resolved_at,
             observed: self.observed,
             condition: condition.unwrap_or_else(|| Arc::new(Condition::of_text(&self.condition.text))),
             evidence: Evidence {
@@ -109,6 +114,8 @@ impl KnownAlert {
 pub struct Recovered {
     /// What became of those alerts that were known as open, and are over.
     pub over: Vec<Transition>,
+    /// Alerts that were known as open and were not found again, but may be in what comes next.
+    pub absent: Vec<Alert>,
     /// Open alerts in which more was found than was known.
     pub changed: Vec<Alert>,
 }
@@ -152,6 +159,43 @@ impl Recovery {
     }
 }
 
+/// Alerts that were told and have not been found again: they came of what was counted last before a crash, and that comes
+/// again as if it were new. They stay open until they would be over, and when they are found they are the same.
+#[derive(Debug, Default)]
+pub struct Absent(Mutex<Vec<(KnownAlert, Timestamp)>>);
+
+impl Absent {
+    fn known(&self) -> MutexGuard<'_, Vec<(KnownAlert, Timestamp)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether all have been found, or are over.
+    pub(super) fn is_empty(&self) -> bool {
+        self.known().is_empty()
+    }
+
+    /// Whether an episode is one of them, whose identity it then takes over.
+    pub(super) fn recognise(&self, alert: &mut Alert) -> bool {
+        let mut known = self.known();
+        let is_it = |(known, _): &(KnownAlert, Timestamp)| {
+            Alert::subject_of_id(&known.id) == Alert::subject_of_id(&alert.id)
+                && known.covers(alert.opened_at, alert.last_seen_at)
+        };
+        let Some(at) = known.iter().position(is_it) else { return false };
+        known.swap_remove(at).0.take_over(alert);
+        true
+    }
+
+    /// Those that are over at this time.
+    pub(super) fn over(&self, shared: &Shared, now: Timestamp) -> Vec<Transition> {
+        let mut known = self.known();
+        let over: Vec<_> = known.extract_if(.., |(_, over_at)| *over_at < now).collect();
+        over.into_iter()
+            .map(|(known, over_at)| Transition::Resolved(known.alert(shared, Some(over_at))))
+            .collect()
+    }
+}
+
 impl Engine {
     /// How far back whatever is read again has to begin: the last findings of an alert that is still open may be as old as
     /// its rule's quiet time, and the events behind them older by a window.
@@ -175,11 +219,21 @@ impl Engine {
         changed.retain(|alert| recovery.is_news(alert));
         let open: HashSet<String> = self.open_alerts().into_iter().map(|alert| alert.id).collect();
         let known = recovery.known.into_values().flatten();
-        let over = known.filter(|alert| alert.is_open() && !open.contains(&alert.id));
-        let mut over: Vec<Alert> = over.map(|alert| alert.resolved(&self.shared, now)).collect();
+        let missing = known.filter(|alert| alert.is_open() && !open.contains(&alert.id));
+        let mut over = Vec::new();
+        let mut absent = Vec::new();
+        for known in missing {
+            let over_at = known.over_at(&self.shared);
+            if over_at < now {
+                over.push(known.alert(&self.shared, Some(over_at)));
+            } else {
+                absent.push(known.alert(&self.shared, None));
+                self.absent.known().push((known, over_at));
+            }
+        }
         over.sort_by(|left, right| super::alert_order(left).cmp(&super::alert_order(right)));
         self.counts = super::Counts::new(self.shared.rules.len());
         self.undecodable.clear();
-        Recovered { over: over.into_iter().map(Transition::Resolved).collect(), changed }
+        Recovered { over: over.into_iter().map(Transition::Resolved).collect(), absent, changed }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{Shared, Source};
 use crate::clock::NOT_COUNTED;
 use crate::decode::{Decoded, Decoder, Format, Tally, Undecodable};
-use crate::event::{Event, Timestamp};
+use crate::event::{Class, Event, Timestamp};
 use crate::matching::Scanner;
 use crate::matching::observation::{Observation, Uncounted};
 use crate::windows::table::{Key, PARTITIONS};
@@ -101,6 +101,8 @@ pub struct Work {
     pub undecodable: Vec<UndecodableLine>,
     /// Matches by rule.
     pub matches: Vec<u32>,
+    /// Records of messaging, in order.
+    pub messaging: Vec<u32>,
 }
 
 impl Work {
@@ -122,6 +124,7 @@ impl Work {
             counts: ReadCounts::default(),
             undecodable: Vec::new(),
             matches: vec![0; rules],
+            messaging: Vec::new(),
         }
     }
 
@@ -134,6 +137,7 @@ impl Work {
         self.sorted.clear();
         self.later.clear();
         self.undecodable.clear();
+        self.messaging.clear();
         self.matches.fill(0);
         Self { chunk, counts: ReadCounts::default(), ..self }
     }
@@ -282,8 +286,19 @@ impl Reader {
 
     /// Decodes and matches all lines of a piece of work.
     pub fn read(&mut self, shared: &Shared, source: &Source, work: &mut Work) {
-        let Work { chunk, starts, lines, times, observations, later, counts, undecodable, matches, .. } =
-            work;
+        let Work {
+            chunk,
+            starts,
+            lines,
+            times,
+            observations,
+            later,
+            counts,
+            undecodable,
+            matches,
+            messaging,
+            ..
+        } = work;
         let mut decoder =
             Decoder::new(chunk.format.clone(), Arc::clone(&shared.schema), Arc::clone(&source.decode));
         let mut event = Event::new(&shared.schema);
@@ -303,6 +318,9 @@ impl Reader {
                     counts.decoded.truncated += u64::from(decoded == Decoded::Truncated);
                     let record = starts.len() as u32;
                     starts.push(start as u32);
+                    if event.class == Class::Messaging {
+                        messaging.push(record);
+                    }
                     lines.push(line_number);
                     // What is told as it happens and does not say when has happened now.
                     event.at = event.at.or(chunk.received);

@@ -10,14 +10,17 @@ const CONTEXT: &str = "watchbell 2026-11 derived event";
 
 /// A line that is being written.
 #[must_use]
-pub(super) struct Line(String);
+pub(super) struct Line {
+    action: &'static str,
+    text: String,
+}
 
 impl Line {
     /// Begins a line about something that was known at `at`.
-    pub fn new(at: Timestamp, category: &str, action: &str) -> Self {
-        let mut line = Self(String::with_capacity(384));
+    pub fn new(at: Timestamp, category: &str, action: &'static str) -> Self {
+        let mut line = Self { action, text: String::with_capacity(384) };
         let _ = write!(
-            line.0,
+            line.text,
             "{{\"@timestamp\":\"{at}\",\"event.module\":\"whatsapp\",\"event.dataset\":\"whatsapp.facts\",\
              \"event.category\":\"{category}\",\"event.action\":\"{action}\""
         );
@@ -27,26 +30,26 @@ impl Line {
     /// Text, where there is any.
     pub fn text(mut self, key: &'static str, value: Option<&str>) -> Self {
         if let Some(value) = value {
-            let _ = write!(self.0, ",\"{key}\":{}", serde_json::Value::from(value));
+            let _ = write!(self.text, ",\"{key}\":{}", serde_json::Value::from(value));
         }
         self
     }
 
     /// A whole number.
     pub fn int(mut self, key: &'static str, value: i64) -> Self {
-        let _ = write!(self.0, ",\"{key}\":{value}");
+        let _ = write!(self.text, ",\"{key}\":{value}");
         self
     }
 
     /// A time.
     pub fn time(mut self, key: &'static str, value: Timestamp) -> Self {
-        let _ = write!(self.0, ",\"{key}\":\"{value}\"");
+        let _ = write!(self.text, ",\"{key}\":\"{value}\"");
         self
     }
 
     /// Ends the line. `parts` tell the event from every other one, and are the same when it is derived again.
     pub fn end(mut self, parts: &[&str]) -> Fact {
-        self.0.push('}');
+        self.text.push('}');
         let mut hasher = blake3::Hasher::new_derive_key(CONTEXT);
         for part in parts {
             // With its length before it, so that no two lists of parts are the same bytes.
@@ -54,7 +57,7 @@ impl Line {
             hasher.update(part.as_bytes());
         }
         let key = hasher.finalize().as_bytes().first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes));
-        Fact { line: self.0, key }
+        Fact { action: self.action, line: self.text, key }
     }
 }
 

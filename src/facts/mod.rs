@@ -42,11 +42,27 @@ mod rhythm;
 pub mod silence;
 
 use std::hash::BuildHasher as _;
+use std::time::Duration;
 
 use crate::event::{Class, Event, FieldId, Timestamp, Value, field};
 
 /// Longest id that is remembered, in bytes. Those of the platform are shorter, and so are pseudonyms.
 const ID_LIMIT: usize = 128;
+
+/// How far back must be read again at least for what is remembered to be what it was: the people written to in a day.
+pub const LOOKS_BACK: Duration = Duration::from_secs(24 * 3600);
+
+/// What is derived, by the names of its events.
+pub const ACTIONS: [&str; 8] = [
+    "message_orphaned",
+    "headroom_low",
+    "number_silent",
+    "number_back",
+    "feed_silent",
+    "waba_new",
+    "phone_number_new",
+    "feed_lagging",
+];
 
 /// Datasets that are not the platform's.
 const OWN_DATASETS: [&str; 3] = ["whatsapp.facts", "whatsapp.sends", "whatsapp.webhook"];
@@ -65,6 +81,8 @@ pub struct Config {
 /// A derived event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fact {
+    /// What it says: one of [`ACTIONS`].
+    pub action: &'static str,
     /// A normalised line, without a line feed.
     pub line: String,
     /// The same when the same is derived again.

@@ -189,7 +189,7 @@ impl Number {
         Some(line.end(&["number_back", &self.id, &at.as_micros().to_string()]))
     }
 
-    fn line(&self, at: Timestamp, action: &str) -> Line {
+    fn line(&self, at: Timestamp, action: &'static str) -> Line {
         Line::new(at, "messaging", action)
             .text("whatsapp.waba.id", self.account.as_deref())
             .text("whatsapp.number", Some(&self.id))

@@ -10,9 +10,11 @@
 //! Lines by source, alerts and latency are counted in each step; what else the engine has in its books is looked at once
 //! a second, with the statistics.
 
+mod fact_metrics;
 mod input;
 mod memory;
 mod metrics;
+mod observers;
 mod recovery;
 mod streams;
 mod teller;
@@ -24,10 +26,12 @@ use serde_json::json;
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, mpsc, oneshot};
 
+pub use self::fact_metrics::FactMetrics;
 use self::input::Taken;
 pub use self::input::{Input, blocks};
 pub use self::memory::{Budget, resident_bytes};
 pub use self::metrics::Metrics;
+pub use self::observers::{FACTS, Observers};
 pub use self::recovery::Recovery;
 use self::streams::Streams;
 pub use self::teller::Teller;
@@ -90,6 +94,8 @@ pub struct Parts {
     pub recovery: Option<Recovery>,
     /// Where what happens is told.
     pub hub: Arc<Hub>,
+    /// What must be remembered to be seen.
+    pub observers: Observers,
     /// Where alerts are told.
     pub teller: Teller,
     /// Where it is counted.
@@ -130,6 +136,7 @@ pub struct Live {
     commands: mpsc::UnboundedReceiver<Command>,
     streams: Streams,
     hub: Arc<Hub>,
+    observers: Observers,
     teller: Teller,
     metrics: Metrics,
     ticks: u64,
@@ -144,7 +151,8 @@ impl Live {
         parts: Parts,
         life: impl Send + 'static,
     ) -> std::io::Result<(Control, std::thread::JoinHandle<()>)> {
-        let Parts { engine, decode, lateness, budget, input, recovery, hub, teller, metrics } = parts;
+        let Parts { engine, decode, lateness, budget, input, recovery, hub, observers, teller, metrics } =
+            parts;
         let (sender, commands) = mpsc::unbounded_channel();
         let control = Control { compiler: engine.compiler(), commands: sender, wake: input.wake() };
         tell_rules(&hub, &engine);
@@ -157,6 +165,7 @@ impl Live {
             commands,
             streams: Streams::default(),
             hub,
+            observers,
             teller,
             metrics,
             ticks: 0,
@@ -177,7 +186,8 @@ impl Live {
 
     fn run(&mut self, runtime: &Handle) {
         let mut next_tick = Instant::now() + TICK;
-        while let Some(Taken { lines, complete }) = self.input.take(MAX_STEP_BYTES) {
+        while let Some(Taken { mut lines, complete }) = self.input.take(MAX_STEP_BYTES) {
+            lines.extend(self.observers.take());
             let bytes: usize = lines.iter().map(|lines| lines.text.len()).sum();
             if !lines.is_empty() {
                 self.step(lines);
@@ -236,6 +246,7 @@ impl Live {
             self.engine
                 .for_each_event(|source, _, event| hub.publish_event(&source.name, &source.tenant, event));
         }
+        self.observers.observe(&self.engine, oldest);
         let transitions = self.engine.count(None);
         self.teller.tell(news_of(transitions), oldest);
         for ((stream, counted), tally) in waiting.into_iter().zip(tallies) {
@@ -287,6 +298,7 @@ impl Live {
         if self.ticks.is_multiple_of(TICKS_PER_UPDATE) {
             self.tell_updates(now);
         }
+        self.observers.advance(now);
         self.teller.note();
         self.streams.forget_ended();
         // All of the books are copied here and nowhere else: metrics that come from them are a second old at most.

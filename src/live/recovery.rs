@@ -8,6 +8,7 @@ use super::Live;
 use super::teller::news_of;
 use crate::engine::recovery::{KnownAlert, Recovered};
 use crate::event::Timestamp;
+use crate::facts;
 use crate::intake::{self, Lines, Stream};
 use crate::journal::{AlertFilter, Journal, OpenError, StoredBlock};
 use crate::stream::Change;
@@ -71,7 +72,7 @@ impl Live {
         counted_up_to: u64,
         on_progress: &dyn Fn(u64),
     ) -> Result<Done, OpenError> {
-        let from = intake::now().before(self.engine.looks_back());
+        let from = intake::now().before(self.engine.looks_back().max(facts::LOOKS_BACK));
         // Open alerts, and those that were resolved within the time that is counted again.
         let resolved = AlertFilter { is_open: Some(false), ..AlertFilter::default() };
         let resolved = journal.alerts(&resolved, MAX_RESOLVED)?;
@@ -129,9 +130,10 @@ impl Live {
 
     /// Everything up to here had been told before.
     fn end_of_known(&mut self, at: Timestamp) {
-        let Recovered { over, changed } = self.engine.recovered(at.before(self.lateness));
+        let Recovered { over, absent, changed } = self.engine.recovered(at.before(self.lateness));
         let over = news_of(over);
         self.metrics.alerts.start_with(&self.engine.open_alerts());
+        self.metrics.alerts.start_with(&absent);
         self.metrics.alerts.start_with(over.iter().map(|(_, alert)| alert));
         self.metrics.follow_rules(&self.engine);
         self.teller.tell(over, at);
@@ -140,8 +142,10 @@ impl Live {
 
     /// Takes lines in of which nothing is told.
     fn count_again(&mut self, lines: Vec<Lines>) {
+        let oldest = lines.iter().map(|lines| lines.received).min().unwrap_or_default();
         let (chunks, _) = self.chunks(lines);
         let _ = self.engine.read(chunks);
+        self.observers.observe(&self.engine, oldest);
         let _ = self.engine.count(None);
     }
 }

@@ -22,6 +22,8 @@ pub enum Endpoint {
     Stream,
     /// `/v1/events`
     Events,
+    /// `/v1/sends`
+    Sends,
     /// `/webhooks/whatsapp`
     WhatsApp,
     /// `/webhooks/generic/{source}`
@@ -34,12 +36,13 @@ pub enum Endpoint {
 
 impl Endpoint {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Metrics,
         Self::Health,
         Self::Ready,
         Self::Stream,
         Self::Events,
+        Self::Sends,
         Self::WhatsApp,
         Self::Generic,
         Self::Twilio,
@@ -67,6 +70,7 @@ impl Endpoint {
             Self::Ready => "/readyz",
             Self::Stream => "/v1/stream",
             Self::Events => "/v1/events",
+            Self::Sends => "/v1/sends",
             Self::WhatsApp => "/webhooks/whatsapp",
             Self::Generic => "/webhooks/generic/{source}",
             Self::Twilio => "/webhooks/twilio",
@@ -82,6 +86,7 @@ impl Endpoint {
             Self::Ready => "readyz",
             Self::Stream => "stream",
             Self::Events => "events",
+            Self::Sends => "sends",
             Self::WhatsApp => "webhooks_whatsapp",
             Self::Generic => "webhooks_generic",
             Self::Twilio => "webhooks_twilio",

@@ -11,6 +11,7 @@
 //! | `GET /readyz` | 200 when everything has started and nothing is stopping |
 //! | `GET /v1/stream` | a websocket (`socket`) |
 //! | `POST /v1/events` | takes lines of logs (`push`) |
+//! | `POST /v1/sends` | takes what the business says that it sent (`sends`) |
 //! | `/webhooks/...` | takes what others send when something happens, signed ([`webhooks`]) |
 //!
 //! The same is served over TLS at an address of its own ([`tls`]), when there are certificates.
@@ -27,6 +28,7 @@ mod problem;
 mod push;
 mod readiness;
 mod routes;
+mod sends;
 mod socket;
 pub mod tls;
 pub mod webhooks;

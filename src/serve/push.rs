@@ -31,7 +31,7 @@ use crate::intake::{Lines, Refused, now};
 /// Pushes that are taken at a time: the memory for their bodies is 20 MiB each, for JSON arrays 36.
 pub const MAX_PUSHES: usize = 8;
 /// When to send again what found no room.
-const RETRY: Duration = Duration::from_secs(1);
+pub const RETRY: Duration = Duration::from_secs(1);
 
 /// Answers a push.
 pub async fn take(

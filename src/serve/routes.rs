@@ -20,7 +20,7 @@ use super::metrics::{Endpoint, Metrics};
 use super::problem::Problem;
 use super::tls::Shown;
 use super::webhooks::{self, Webhooks};
-use super::{Config, Push, Readiness, State, push, socket};
+use super::{Config, Push, Readiness, State, push, sends, socket};
 use crate::sources;
 use crate::stream::Hub;
 use crate::telemetry::Occasional;
@@ -100,7 +100,7 @@ impl Shared {
         let client = Client::at(peer.ip());
         let limit = match endpoint {
             Endpoint::Stream => &self.limits.connects,
-            Endpoint::Events => &self.limits.pushes,
+            Endpoint::Events | Endpoint::Sends => &self.limits.pushes,
             _ => &self.limits.reads,
         };
         limit.check(client).map_err(too_many_requests)?;
@@ -203,6 +203,7 @@ pub fn router(shared: Arc<Shared>) -> Router {
         .route(Endpoint::Ready.path(), get(ready))
         .route(Endpoint::Stream.path(), get(socket::connect))
         .route(Endpoint::Events.path(), post(push::take))
+        .route(Endpoint::Sends.path(), post(sends::take))
         .route(Endpoint::WhatsApp.path(), get(webhooks::whatsapp::shake_hands).post(webhooks::whatsapp::take))
         .route(Endpoint::Generic.path(), post(webhooks::generic::take))
         .route(Endpoint::Twilio.path(), post(webhooks::twilio::take))

@@ -2,7 +2,7 @@
 
 use prometheus::core::Collector;
 use prometheus::{
-    Error, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    Error, Gauge, Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
     exponential_buckets,
 };
 
@@ -24,6 +24,11 @@ impl Register<'_> {
     /// A gauge.
     pub fn gauge(self, name: &str, help: &str) -> Result<IntGauge, Error> {
         self.put(IntGauge::new(name, help)?)
+    }
+
+    /// A gauge of a number that is not whole.
+    pub fn ratio(self, name: &str, help: &str) -> Result<Gauge, Error> {
+        self.put(Gauge::new(name, help)?)
     }
 
     /// Gauges, one for each value of the labels; there as soon as they are asked for.

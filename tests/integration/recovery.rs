@@ -78,16 +78,29 @@ impl Running {
 
 /// What is told when the engine ends after so many lines and another goes on, having read all of them again.
 fn told_with_a_break(rules: &RuleSet, lines: &[String], format: &Format, breaks: &[usize]) -> Told {
+    told_with_a_crash(rules, lines, format, breaks, 0)
+}
+
+/// And when of so many lines it is not known that they were counted, so that they come again as if they were new.
+fn told_with_a_crash(
+    rules: &RuleSet,
+    lines: &[String],
+    format: &Format,
+    breaks: &[usize],
+    unknown: usize,
+) -> Told {
     let mut told = Told::default();
     let mut running = Running::start(rules);
-    let mut done = 0;
+    let mut done = 0_usize;
     for &end in breaks.iter().chain([&lines.len()]) {
         if done > 0 {
             running = Running::start(rules);
             running.engine.recover(told.known());
-            assert_eq!(running.count(&lines[..done], format), [], "nothing is told twice");
+            let known = done.saturating_sub(unknown);
+            assert_eq!(running.count(&lines[..known], format), [], "nothing is told twice");
             let now = running.now();
             told.take(running.engine.recovered(now).over);
+            told.take(running.count(&lines[known..done], format));
         }
         told.take(running.count(&lines[done..end], format));
         let now = running.now();
@@ -122,6 +135,26 @@ fn an_engine_goes_on_where_another_ended() {
     }
     let often: Vec<usize> = (1..lines.len()).collect();
     assert_same(&whole, &told_with_a_break(&rules, &lines, &Format::Json, &often), "after each line");
+}
+
+#[test]
+fn an_alert_that_was_told_and_comes_again_is_the_same_and_stays_open() {
+    let rules = rules(
+        "title: many\nname: many\nlevel: high\ncorrelation:\n  type: event_count\n  rules: [failed]\n  \
+         group-by: [user.name]\n  timespan: 60s\n  condition: {gte: 3}\n",
+    );
+    let lines = failures([0, 10, 20, 30, 40, 50, 2000, 2010, 2020, 2030, 9000]);
+    let whole = told_with_a_break(&rules, &lines, &Format::Json, &[]);
+    for unknown in 1..4 {
+        for end in 1..lines.len() {
+            let broken = told_with_a_crash(&rules, &lines, &Format::Json, &[end], unknown);
+            let place = format!("after line {end}, {unknown} unknown");
+            assert_eq!(whole.alerts(), broken.alerts(), "{place}: the same alerts, by the same ids");
+            assert_eq!(whole.opened, broken.opened, "{place}: each told once");
+            // That it is over may be told twice.
+            assert!(whole.resolved.keys().eq(broken.resolved.keys()), "{place}: and ended");
+        }
+    }
 }
 
 #[test]

@@ -44,6 +44,12 @@ impl Config {
         let twilio = self.twilio.as_ref().map(|_| super::TWILIO);
         whatsapp.into_iter().chain(twilio).chain(self.generic.keys().map(String::as_str))
     }
+
+    /// Whose events the platform's webhooks are.
+    pub fn tenant(&self) -> &str {
+        let whatsapp = self.whatsapp.as_ref().map(|config| config.tenant.as_str());
+        whatsapp.or(self.twilio.as_ref().map(|config| config.tenant.as_str())).unwrap_or_default()
+    }
 }
 
 /// Webhooks of the WhatsApp Business Platform, at `/webhooks/whatsapp`.

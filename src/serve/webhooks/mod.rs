@@ -25,6 +25,7 @@ pub mod config;
 mod feed;
 mod form;
 pub mod generic;
+mod keep;
 mod metrics;
 mod receive;
 pub mod secrets;
@@ -41,12 +42,15 @@ use prometheus::Registry;
 use tokio::sync::Semaphore;
 
 use crate::decode::client::TrustedProxies;
+use crate::event::Timestamp;
 use crate::intake::Stream;
 use crate::journal::Writer;
 use crate::pseudonym::{DedupeKey, Pseudonyms};
 use crate::telemetry::Occasional;
+use crate::whatsapp::{self as whatsapp_platform, Unreadable, Update};
 pub use config::Config;
 use feed::Feed;
+use keep::{Kept, NotKept, keep};
 use metrics::{Metrics, SourceMetrics};
 use receive::Budget;
 use secrets::SecretError;
@@ -54,6 +58,8 @@ use signature::Keys;
 
 /// The name of the source that the webhooks of WhatsApp are.
 pub const WHATSAPP: &str = "whatsapp";
+/// The name of the source that registered sends are.
+pub const SENDS: &str = "sends";
 /// The name of the source that Twilio's are.
 pub const TWILIO: &str = "twilio";
 
@@ -94,6 +100,8 @@ pub struct Webhooks {
     proxies: TrustedProxies,
     /// Shared with threads on which large bodies are read.
     readers: Arc<Readers>,
+    /// What registered sends are called.
+    sends: Arc<Stream>,
     journal: Writer,
     feed: Feed,
     budget: Budget,
@@ -103,9 +111,16 @@ pub struct Webhooks {
 }
 
 /// What bodies are read with.
-struct Readers {
+pub(super) struct Readers {
     pseudonyms: Pseudonyms,
     dedupe: DedupeKey,
+}
+
+impl Readers {
+    /// What the business says that it sent, as lines.
+    pub fn sends(&self, body: &[u8], received: Timestamp) -> Result<Update, Unreadable> {
+        whatsapp_platform::sends::read(body, received, &self.pseudonyms, &self.dedupe)
+    }
 }
 
 /// What is logged now and then: whoever forges must not fill the disk.
@@ -149,6 +164,12 @@ impl Webhooks {
             generic: generic.collect::<Result<_, _>>()?,
             twilio: twilio.transpose()?,
             proxies: config.proxies.clone(),
+            // They are held against what the platform says, so they are the same tenant's.
+            sends: Arc::new(Stream {
+                source: SENDS.into(),
+                tenant: config.tenant().into(),
+                name: SENDS.into(),
+            }),
             readers: Arc::new(Readers { pseudonyms: parts.pseudonyms, dedupe: parts.dedupe }),
             feed: Feed::new(parts.journal.clone()),
             journal: parts.journal,
@@ -157,6 +178,21 @@ impl Webhooks {
             metrics,
             said: Said::default(),
         })
+    }
+
+    /// What bodies are read with.
+    pub(super) fn readers(&self) -> Arc<Readers> {
+        Arc::clone(&self.readers)
+    }
+
+    /// Stores registered sends.
+    pub(super) async fn keep_sends(
+        &self,
+        lines: String,
+        keys: Vec<u64>,
+        received: Timestamp,
+    ) -> Result<Kept, NotKept> {
+        keep(&self.journal, &self.sends, lines, keys, received).await
     }
 
     /// Who asks: the peer, or whom a proxy that is believed forwards for.

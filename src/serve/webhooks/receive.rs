@@ -8,17 +8,17 @@ use axum::body::Body;
 use axum::http::header::WWW_AUTHENTICATE;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
-use tokio::sync::{Semaphore, SemaphorePermit, oneshot};
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::timeout;
 
 use super::feed::Happening;
+use super::keep::{Kept, NotKept, keep};
 use super::metrics::Outcome;
 use super::signature::Tag;
 use super::{MAX_BODY_BYTES, Source, Webhooks};
-use crate::decode::Format;
 use crate::event::Timestamp;
-use crate::intake::{Lines, MAX_TEXT_BYTES, now};
-use crate::journal::{DeadLetter, Failed, MAX_DEAD_LETTER_BYTES, Record, Refused, Stored};
+use crate::intake::now;
+use crate::journal::{DeadLetter, MAX_DEAD_LETTER_BYTES};
 use crate::serve::body;
 use crate::serve::limits::Client;
 use crate::serve::problem::Problem;
@@ -26,9 +26,6 @@ use crate::serve::routes::Shared;
 
 /// Seconds for a body: it comes from a data centre, and an answer is expected within five.
 const BODY_TIME: Duration = Duration::from_secs(10);
-/// How long the journal may take. Whether what was not stored by then will be is not known: when it comes again, it is
-/// known by its keys.
-const STORE_TIME: Duration = Duration::from_secs(4);
 /// How long a body waits for memory.
 const ROOM_TIME: Duration = Duration::from_secs(2);
 
@@ -197,7 +194,7 @@ impl Delivery<'_> {
             self.say_unreadable(&reason);
             let letter = DeadLetter { at: received, source, reason, body };
             let kept = self.webhooks.journal.dead_letter(letter);
-            kept.map_err(|refused| self.refused(&refused))?;
+            kept.map_err(|refused| self.refused(NotKept::refused(&refused)))?;
             self.source.metrics.letters.inc();
         }
         // Only now, or it would be counted again each time that it comes again.
@@ -214,50 +211,21 @@ impl Delivery<'_> {
 
     /// Puts lines into the journal and waits until they are stored.
     async fn store(&self, lines: String, keys: Vec<u64>, received: Timestamp) -> Result<(), Refusal> {
-        let mut answers = Vec::new();
-        let mut count = 0;
-        for (text, keys, lines) in records(lines, keys) {
-            let (stored, answer) = oneshot::channel();
-            let stream = Arc::clone(&self.source.stream);
-            let format = Format::Json;
-            let lines_of = Lines { stream, text, format, received, offset: None, counted: None };
-            let record = Record { lines: lines_of, keys, stored: Some(stored) };
-            self.webhooks.journal.append(record).map_err(|refused| self.refused(&refused))?;
-            answers.push(answer);
-            count += lines;
-        }
-        let all = async {
-            let mut duplicates = 0;
-            for answer in answers {
-                match answer.await {
-                    Ok(Ok(Stored { duplicates: known, .. })) => duplicates += known,
-                    Ok(Err(failed)) => return Err(Some(failed)),
-                    Err(_) => return Err(None),
-                }
-            }
-            Ok(duplicates)
-        };
-        match timeout(STORE_TIME, all).await {
-            Ok(Ok(duplicates)) => {
-                self.source.metrics.lines.inc_by(count);
-                self.source.metrics.duplicates.inc_by(duplicates as u64);
-                Ok(())
-            }
-            Ok(Err(Some(Failed::Full))) => {
-                Err(self.not_stored(Outcome::Failed, "there is no room on the disk"))
-            }
-            Ok(Err(Some(_))) => Err(self.not_stored(Outcome::Failed, "the journal cannot be written")),
-            Ok(Err(None)) => Err(self.not_stored(Outcome::Failed, "the journal has ended")),
-            Err(_) => Err(self.not_stored(Outcome::Failed, "the journal takes too long")),
-        }
+        let (journal, stream) = (&self.webhooks.journal, &self.source.stream);
+        let kept = keep(journal, stream, lines, keys, received).await;
+        let Kept { lines, duplicates } = kept.map_err(|not_kept| self.refused(not_kept))?;
+        self.source.metrics.lines.inc_by(lines);
+        self.source.metrics.duplicates.inc_by(duplicates);
+        Ok(())
     }
 
-    fn refused<T>(&self, refused: &Refused<T>) -> Refusal {
-        match refused {
-            Refused::Full(_) => self.not_stored(Outcome::Full, "the queue of the journal is full"),
-            Refused::TooLarge(_) => self.not_stored(Outcome::Failed, "it is larger than the journal takes"),
-            Refused::Stopping(_) => self.not_stored(Outcome::NotReady, "the service is stopping"),
-        }
+    fn refused(&self, not_kept: NotKept) -> Refusal {
+        let outcome = match not_kept {
+            NotKept::Full => Outcome::Full,
+            NotKept::Stopping => Outcome::NotReady,
+            NotKept::Failed(_) => Outcome::Failed,
+        };
+        self.not_stored(outcome, not_kept.why())
     }
 
     /// Says why something is not stored; the sender will send it again.
@@ -357,44 +325,9 @@ pub fn not_taken() -> Response {
     Problem::new(StatusCode::NOT_FOUND, detail).into_response()
 }
 
-/// Records of lines and their keys, and how many lines each has.
-fn records(lines: String, keys: Vec<u64>) -> Vec<(String, Vec<u64>, u64)> {
-    if lines.len() <= MAX_TEXT_BYTES {
-        let count = memchr::memchr_iter(b'\n', lines.as_bytes()).count() as u64;
-        return vec![(lines, keys, count)];
-    }
-    let mut rest = keys.as_slice();
-    body::pieces(&lines)
-        .map(|piece| {
-            let (keys, behind) = rest.split_at(rest.len().min(piece.lines as usize));
-            rest = behind;
-            (piece.text, keys.to_vec(), piece.lines)
-        })
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn keys_stay_with_their_lines() {
-        let line = |number: usize| format!("{number}{}\n", "x".repeat(700));
-        for count in [0, 1, 93, 94, 1000] {
-            let lines: String = (0..count).map(line).collect();
-            let records = records(lines.clone(), (0..count as u64).collect());
-            let mut next = 0;
-            for (text, keys, number) in &records {
-                assert!(text.len() <= MAX_TEXT_BYTES && *number == keys.len() as u64);
-                for (key, found) in keys.iter().zip(text.split_inclusive('\n')) {
-                    assert_eq!((*key, found), (next, line(next as usize).as_str()));
-                    next += 1;
-                }
-            }
-            assert_eq!(next, count as u64);
-        }
-        assert!(records(line(0).repeat(1000), Vec::new()).iter().all(|(_, keys, _)| keys.is_empty()));
-    }
 
     #[tokio::test]
     async fn memory_for_bodies_has_a_bound_and_large_ones_leave_room_for_small_ones() {
