@@ -35,6 +35,7 @@ use watchbell::serve::limits::Rate;
 use watchbell::serve::webhooks::{Config, Parts, Webhooks};
 use watchbell::serve::{self, Readiness, State};
 use watchbell::stream::Hub;
+use watchbell::whatsapp::Context;
 
 const SECRET: &str = "8f14e45fceea167a5a36dedd4bea2543";
 const PATH: &str = "/webhooks/whatsapp";
@@ -147,8 +148,10 @@ async fn service(directory: &Path) -> (SocketAddr, Writer) {
     let registry = Registry::new();
     let parts = Parts {
         journal: writer.clone(),
-        pseudonyms: Pseudonyms::new(pseudonym::Key::new('1', &[7; 32]).unwrap()),
-        dedupe: DedupeKey::new(&[7; 32]),
+        context: Arc::new(Context::new(
+            Pseudonyms::new(pseudonym::Key::new('1', &[7; 32]).unwrap()),
+            DedupeKey::new(&[7; 32]),
+        )),
     };
     let state = State {
         webhooks: Some(Webhooks::open(&config, parts, &registry).unwrap()),

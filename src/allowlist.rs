@@ -1,15 +1,15 @@
-//! What is known to be fine: networks, users, agents and paths, each with a reason and an end.
+//! What is known to be fine: networks, users, agents, paths and values of any field, each with a reason and an end.
 //!
 //! Asked twice: before a match is counted, so that a monitor's probes never fill a window, and again before an alert
 //! opens, for what was allowed meanwhile. An entry without an end is for ever, and one without rules is for all.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::net::IpAddr;
 
 use ipnet::IpNet;
 use serde::Deserialize;
 
-use crate::event::{Event, Timestamp, field};
+use crate::event::{Event, FieldId, Schema, Timestamp, Value, field};
 use crate::rules::detection::network;
 use crate::rules::fault::Place;
 use crate::rules::nearest::did_you_mean;
@@ -32,6 +32,9 @@ pub struct EntryConfig {
     /// Request paths, as patterns.
     #[serde(default)]
     pub paths: Vec<String>,
+    /// Values of fields, as patterns, by the name of the field: hosts, partners, numbers. Of a list each element must be known.
+    #[serde(default)]
+    pub fields: BTreeMap<String, Vec<String>>,
     /// Names or ids of the rules it is for; all when there are none.
     #[serde(default)]
     pub rules: Vec<String>,
@@ -62,12 +65,31 @@ pub struct Entry {
     users: Vec<Pattern>,
     agents: Vec<Pattern>,
     paths: Vec<Pattern>,
+    fields: Vec<Field>,
     rules: Vec<String>,
     expires_at: Option<Timestamp>,
     /// How errors call it.
     called: String,
     /// Why.
     pub reason: String,
+}
+
+/// Values of a field.
+#[derive(Clone, Debug)]
+struct Field {
+    name: String,
+    /// Where it is in events; by [`Allowlist::resolve`].
+    id: Option<FieldId>,
+    patterns: Vec<Pattern>,
+}
+
+impl Field {
+    fn allows(&self, value: &Value<'_>) -> bool {
+        match value {
+            Value::List(values) => !values.is_empty() && values.iter().all(|value| self.allows(value)),
+            value => value.to_text().is_some_and(|text| one_matches(&self.patterns, Some(&text))),
+        }
+    }
 }
 
 /// All entries.
@@ -87,6 +109,13 @@ impl Allowlist {
             Entry::new(entry, called.clone()).map_err(|expected| format!("{called}: expected {expected}"))
         });
         Ok(Self { entries: entries.collect::<Result<_, _>>()? })
+    }
+
+    /// Finds out where the fields are in events that have this schema.
+    pub fn resolve(&mut self, schema: &mut Schema) {
+        for field in self.entries.iter_mut().flat_map(|entry| &mut entry.fields) {
+            field.id = Some(schema.intern(&field.name));
+        }
     }
 
     /// What is wrong with entries that are for rules which are not there: they allow nothing of those.
@@ -138,16 +167,27 @@ impl Entry {
         }
         let empty =
             [&entry.networks, &entry.users, &entry.agents, &entry.paths].iter().all(|list| list.is_empty());
-        if empty {
-            return Err("networks, users, agents or paths".to_owned());
+        if empty && entry.fields.is_empty() {
+            return Err("networks, users, agents, paths or fields".to_owned());
         }
-        let patterns = |texts: &[String]| texts.iter().map(|text| Pattern::parse(text).fold_case()).collect();
+        if let Some((name, _)) = entry.fields.iter().find(|(_, values)| values.is_empty()) {
+            return Err(format!("a value of {name} at least"));
+        }
+        let patterns = |texts: &[String]| -> Vec<Pattern> {
+            texts.iter().map(|text| Pattern::parse(text).fold_case()).collect()
+        };
+        let fields = entry.fields.iter().map(|(name, values)| Field {
+            name: name.clone(),
+            id: None,
+            patterns: patterns(values),
+        });
         let expires_at = entry.expires_at.as_ref().map(End::at).transpose()?;
         Ok(Self {
             networks: entry.networks.iter().map(|text| network(text)).collect::<Result<_, _>>()?,
             users: patterns(&entry.users),
             agents: patterns(&entry.agents),
             paths: patterns(&entry.paths),
+            fields: fields.collect(),
             rules: entry.rules.clone(),
             expires_at,
             called,
@@ -169,6 +209,7 @@ impl Entry {
             && one_matches(&self.users, event.text(field::USER_NAME))
             && one_matches(&self.agents, event.text(field::USER_AGENT))
             && one_matches(&self.paths, event.text(field::URL_PATH))
+            && self.fields.iter().all(|field| field.id.is_some_and(|id| field.allows(event.get(id))))
     }
 
     fn has_address(&self, address: IpAddr) -> bool {
@@ -188,7 +229,6 @@ fn one_matches(patterns: &[Pattern], text: Option<&str>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::Schema;
 
     fn rule() -> Rule {
         let text = "title: A\nname: a\nlogsource: {category: x}\ndetection: {s: {f: x}, condition: s}\n";
@@ -218,6 +258,38 @@ mod tests {
         event.set_text(field::USER_AGENT, "monitor/1.0");
         assert_eq!(list.find(&event, &rule(), at).map(|entry| entry.reason.as_str()), Some("uptime"));
         assert!(list.find(&event, &rule(), at.after(std::time::Duration::from_secs(1))).is_none());
+    }
+
+    #[test]
+    fn values_of_any_field_can_be_known_and_of_a_list_each_must_be() {
+        let mut list = allowlist(
+            "[[allowlist]]\nreason = 'ours'\n[allowlist.fields]\n'whatsapp.content.hosts' = ['shop.example', '*.shop.example']\n'whatsapp.number' = ['1065']\n",
+        )
+        .unwrap();
+        let mut schema = Schema::new();
+        list.resolve(&mut schema);
+        let [hosts, number] = ["whatsapp.content.hosts", "whatsapp.number"].map(|name| schema.intern(name));
+        for (values, of, is_allowed) in [
+            (vec!["shop.example"], 1065, true),
+            (vec!["shop.example", "WWW.shop.example"], 1065, true),
+            (vec!["shop.example", "evil.example"], 1065, false),
+            (vec!["myshop.example"], 1065, false),
+            (vec![], 1065, false),
+            (vec!["shop.example"], 1066, false),
+        ] {
+            let mut event = Event::new(&schema);
+            event.set(hosts, Value::List(values.iter().map(|host| Value::text(host)).collect()));
+            event.set(number, Value::Int(of));
+            assert_eq!(
+                list.find(&event, &rule(), Timestamp::default()).is_some(),
+                is_allowed,
+                "{values:?} {of}"
+            );
+        }
+        let event = Event::new(&schema);
+        assert!(list.find(&event, &rule(), Timestamp::default()).is_none(), "what is not there is not known");
+        let error = allowlist("[[allowlist]]\nreason = 'x'\nfields = {a = []}\n").unwrap_err();
+        assert!(error.contains("a value of a at least"), "{error}");
     }
 
     #[test]

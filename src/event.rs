@@ -184,6 +184,8 @@ well_known_fields! {
     WHATSAPP_BUSINESS = "whatsapp.business.id";
     /// The id of the business's number.
     WHATSAPP_NUMBER_ID = "whatsapp.phone_number.id";
+    /// The pseudonym of the number itself.
+    WHATSAPP_NUMBER_PSEUDONYM = "whatsapp.phone_number.pseudonym";
     /// The business's number to group by: its id, else its pseudonym.
     WHATSAPP_NUMBER = "whatsapp.number";
     /// Pseudonym of a message.

@@ -11,6 +11,7 @@
 //! what is left for them, and then the server closes. Signals are heard by whoever runs this, so that a test can run the
 //! whole service.
 
+mod gateway;
 mod kept;
 
 use std::fs::File;
@@ -28,7 +29,7 @@ use tokio::task::JoinHandle;
 use crate::allowlist::Allowlist;
 use crate::config::Config;
 use crate::engine::{Engine, Settings};
-use crate::intake::{Outlet, Stream, now};
+use crate::intake::{Lines, Outlet, Stream, now};
 use crate::journal;
 use crate::live::{self, Budget, Command, Control, FACTS, Input, Live, Observers, Recovery, Reload, Teller};
 use crate::rules::RuleSet;
@@ -36,8 +37,10 @@ use crate::serve::Readiness;
 use crate::serve::webhooks::{self, SENDS, Webhooks};
 use crate::stream::Hub;
 use crate::telemetry::Register;
-use crate::{chance, serve, sources};
 
+use crate::{chance, serve, sources, whatsapp};
+
+use gateway::Gateways;
 pub use kept::read_only as read_journal;
 
 /// How long sources, and then the engine, may take to end.
@@ -141,6 +144,7 @@ impl App {
                 "webhooks are answered when they are on stable storage: name a state_directory in the configuration"
             );
         }
+        gateway::check(&config)?;
         let mut kept = match config.state_directory.clone() {
             Some(directory) => {
                 let journal = config.journal.clone();
@@ -192,15 +196,18 @@ impl App {
                 let reader = opened.journal.clone();
                 let (hand_on, blocks) = live::blocks();
                 let (writer, thread) = opened.start(hand_on)?;
-                derived = Some(writer.clone());
                 kept::note_gap(&writer, watched(&config), found.last_alive, now());
                 let metrics = journal::Metrics::register(&registry, labels(&config))?;
                 let (pseudonyms, dedupe) = kept::pseudonyms(&key, config.pseudonyms)?;
-                let parts = webhooks::Parts { journal: writer.clone(), pseudonyms, dedupe };
+                let context = Arc::new(whatsapp::Context::new(pseudonyms, dedupe));
+                let gateways = Gateways::new(&config, Arc::clone(&context), &registry)?;
+                derived = Some((writer.clone(), Arc::clone(&context)));
+                let parts = webhooks::Parts { journal: writer.clone(), context };
                 webhooks = Some(Webhooks::open(&config.webhooks, parts, &registry)?);
                 let (teller, telling) = Teller::through(writer.clone(), metrics, Arc::clone(&hub), alerts);
                 let (stop_feed, stop) = watch::channel(false);
-                let feed = tokio::spawn(journal::feed(outlet, writer.clone(), stop));
+                let prepare = move |lines: &mut Lines| gateways.prepare(lines);
+                let feed = tokio::spawn(journal::feed(outlet, writer.clone(), stop, prepare));
                 let (recovered, recovering) = watch::channel(false);
                 is_recovered = recovering;
                 let recovery = recovery(&readiness, recovered, reader, &found);

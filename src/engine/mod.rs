@@ -98,8 +98,9 @@ pub struct Shared {
 
 impl Shared {
     /// Compiles rules.
-    fn new(rules: &RuleSet, allowlist: Allowlist, settings: &Settings) -> Self {
+    fn new(rules: &RuleSet, mut allowlist: Allowlist, settings: &Settings) -> Self {
         let mut schema = Schema::new();
+        allowlist.resolve(&mut schema);
         let matcher = Matcher::compile(rules, &mut schema);
         let plan = Plan::new(rules, &mut schema, settings.tolerance.lateness, settings.secret);
         let described = rules.rules.iter().map(|rule| Described {

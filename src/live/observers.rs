@@ -9,10 +9,11 @@ use std::sync::Arc;
 use super::fact_metrics::FactMetrics;
 use crate::decode::Format;
 use crate::engine::Engine;
-use crate::event::Timestamp;
+use crate::event::{Timestamp, field};
 use crate::facts::{self, Fact, Facts};
 use crate::intake::{Lines, Stream};
 use crate::journal::{Record, Refused, Writer};
+use crate::whatsapp::Context;
 
 /// The name of the source that derived lines are.
 pub const FACTS: &str = "facts";
@@ -26,8 +27,8 @@ pub struct Observers {
     /// Tenants are named in the configuration, so they are few.
     tenants: BTreeMap<String, Tenant>,
     waiting: VecDeque<Record>,
-    /// Where lines are kept before they are counted.
-    writer: Option<Writer>,
+    /// Where lines are kept before they are counted, and where numbers are known.
+    kept: Option<(Writer, Arc<Context>)>,
     metrics: FactMetrics,
 }
 
@@ -46,8 +47,8 @@ impl Tenant {
 impl Observers {
     /// Observers that have seen nothing. What they derive goes into the journal, or without one is given back by
     /// [`Self::take`].
-    pub fn new(config: facts::Config, writer: Option<Writer>, metrics: FactMetrics) -> Self {
-        Self { config, tenants: BTreeMap::new(), waiting: VecDeque::new(), writer, metrics }
+    pub fn new(config: facts::Config, kept: Option<(Writer, Arc<Context>)>, metrics: FactMetrics) -> Self {
+        Self { config, tenants: BTreeMap::new(), waiting: VecDeque::new(), kept, metrics }
     }
 
     /// Looks at what has been read and is not counted yet.
@@ -65,6 +66,20 @@ impl Observers {
         self.collect(received);
     }
 
+    /// Looks at what was counted before. The names of numbers are known from it again.
+    pub fn observe_again(&mut self, engine: &Engine, received: Timestamp) {
+        if let Some((_, context)) = &self.kept {
+            engine.for_each_messaging_event(|_, _, event| {
+                let text = |id| event.text(id);
+                let names = (text(field::WHATSAPP_NUMBER_PSEUDONYM), text(field::WHATSAPP_NUMBER_ID));
+                if let (Some(pseudonym), Some(id)) = names {
+                    context.numbers.learn(pseudonym, id);
+                }
+            });
+        }
+        self.observe(engine, received);
+    }
+
     /// Says that it is `now`; for once a second, and not while events are counted again.
     pub fn advance(&mut self, now: Timestamp) {
         self.tenants.values_mut().for_each(|tenant| tenant.facts.advance(now));
@@ -74,7 +89,7 @@ impl Observers {
 
     /// Lines to be counted next, where there is no journal for them.
     pub fn take(&mut self) -> Vec<Lines> {
-        if self.writer.is_some() {
+        if self.kept.is_some() {
             return Vec::new();
         }
         self.waiting.drain(..).map(|record| record.lines).collect()
@@ -95,7 +110,7 @@ impl Observers {
                 self.waiting.push_back(Record { lines, keys: vec![key], stored: None });
             }
         }
-        let Some(writer) = &self.writer else { return };
+        let Some((writer, _)) = &self.kept else { return };
         while let Some(record) = self.waiting.pop_front() {
             match writer.append(record) {
                 Ok(()) => {}

@@ -145,7 +145,7 @@ impl Live {
         let oldest = lines.iter().map(|lines| lines.received).min().unwrap_or_default();
         let (chunks, _) = self.chunks(lines);
         let _ = self.engine.read(chunks);
-        self.observers.observe(&self.engine, oldest);
+        self.observers.observe_again(&self.engine, oldest);
         let _ = self.engine.count(None);
     }
 }

@@ -17,6 +17,7 @@ use super::body::{self, Kind, unreadable};
 use super::problem::Problem;
 use super::routes::{self, Shared};
 use crate::intake::now;
+use crate::whatsapp::sends;
 
 /// Failures that are named in an answer.
 const MAX_NAMED: usize = 64;
@@ -37,11 +38,11 @@ async fn register(shared: &Shared, headers: &HeaderMap, request: Body) -> Result
     let Ok(Ok(_turn)) = turn else { return Err(unavailable("too many bodies at a time")) };
     let bytes = body::read(headers, request, shared.config.body_timeout).await?;
     let received = now();
-    let readers = webhooks.readers();
+    let context = webhooks.context();
     let read = tokio::task::spawn_blocking(move || {
         // As text it stays as it is, whatever JSON it is.
         let text = body::unpack(bytes, is_packed, Kind::Text)?;
-        readers.sends(text.as_bytes(), received).map_err(|error| {
+        sends::read(text.as_bytes(), received, &context).map_err(|error| {
             let detail = format!(
                 "{error}; expected {{\"message_id\": \"wamid...\"}}, an array of such objects, or one a line"
             );

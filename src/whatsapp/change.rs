@@ -7,11 +7,11 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use smallvec::SmallVec;
 
-use super::line::{put_id, put_pseudonym};
+use super::line::{put_id, put_text};
 use super::loose::{Item, List, Object, Raw, Scalar, object};
-use super::{Failure, Place, Reason, Update};
+use super::{Context, Failure, Place, Reason, Update};
 use crate::event::Timestamp;
-use crate::pseudonym::{DedupeKey, Kind, Pseudonyms, digits};
+use crate::pseudonym::{Kind, digits};
 
 /// Nothing happened on WhatsApp before it was there: 1 January 2009. What has an earlier time has none.
 const EARLIEST: Timestamp = Timestamp::from_seconds(1_230_768_000);
@@ -43,8 +43,7 @@ pub(super) struct Change<'c> {
     pub extra: &'static str,
     /// When it arrived.
     pub received: Timestamp,
-    pub pseudonyms: &'c Pseudonyms,
-    pub dedupe: &'c DedupeKey,
+    pub context: &'c Context,
     /// The whole body.
     pub body: &'c str,
     pub place: Place,
@@ -71,7 +70,7 @@ impl<'c> Change<'c> {
             bytes.extend_from_slice(&(part.len() as u64).to_le_bytes());
             bytes.extend_from_slice(part.as_bytes());
         }
-        self.dedupe.of(&bytes)
+        self.context.dedupe.of(&bytes)
     }
 
     /// The key of an item without an id: its text. If it has no time of its own, then also the time of the entry; and
@@ -196,14 +195,21 @@ impl<'c> Scene<'c> {
         if let Some(id) = &id {
             put_id(about, "whatsapp.phone_number.id", id, change);
         }
-        if let Some(display) = &display {
-            put_pseudonym(about, "whatsapp.phone_number.pseudonym", Kind::Person, display, change);
+        let pseudonym = display.as_deref().map(|display| change.context.pseudonyms.of(Kind::Person, display));
+        if let Some(pseudonym) = &pseudonym {
+            put_text(about, "whatsapp.phone_number.pseudonym", pseudonym);
         }
-        match (&id, &display) {
-            (Some(id), _) => put_id(about, "whatsapp.number", id, change),
-            (None, Some(display)) => {
-                put_pseudonym(about, "whatsapp.number", Kind::Person, display, change);
+        match (&id, pseudonym) {
+            (Some(id), pseudonym) => {
+                put_id(about, "whatsapp.number", id, change);
+                if let Some(pseudonym) = pseudonym {
+                    change.context.numbers.learn(&pseudonym, id);
+                }
             }
+            (None, Some(pseudonym)) => match change.context.numbers.find(&pseudonym) {
+                Some(id) => put_id(about, "whatsapp.number", &id, change),
+                None => put_text(about, "whatsapp.number", &pseudonym),
+            },
             (None, None) => {}
         }
         let is_test = change.owner == Some(TEST_ACCOUNT)

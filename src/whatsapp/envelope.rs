@@ -8,12 +8,11 @@ use super::change::{Change, Number, range, reason, time};
 use super::facts::Facts;
 use super::line::{Line, name};
 use super::loose::{Item, List, Object, Raw, Ready, Scalar, object};
-use super::{Failure, Place, Reason, Unreadable, Update};
+use super::{Context, Failure, Place, Reason, Unreadable, Update};
 use super::{
     account, calls, coexistence, groups, handover, limits, messages, settings, surrogates, templates, users,
 };
 use crate::event::Timestamp;
-use crate::pseudonym::{DedupeKey, Pseudonyms};
 
 /// What a body is about, if it is for us.
 const OBJECT: &str = "whatsapp_business_account";
@@ -108,8 +107,7 @@ type InParts<'a> = Envelope<'a, Raw<'a>>;
 struct Reader<'r> {
     body: &'r str,
     received: Timestamp,
-    pseudonyms: &'r Pseudonyms,
-    dedupe: &'r DedupeKey,
+    context: &'r Context,
 }
 
 /// What an entry says of all its changes.
@@ -124,15 +122,10 @@ struct About<'e> {
 /// body that otherwise can is in the [`Update`].
 ///
 /// Time and memory are linear in the body.
-pub fn read(
-    body: &[u8],
-    received: Timestamp,
-    pseudonyms: &Pseudonyms,
-    dedupe: &DedupeKey,
-) -> Result<Update, Unreadable> {
+pub fn read(body: &[u8], received: Timestamp, context: &Context) -> Result<Update, Unreadable> {
     let body = std::str::from_utf8(body).map_err(|error| Unreadable::NotUtf8(error.valid_up_to()))?;
     let body = &*surrogates::mended(body);
-    let reader = Reader { body, received, pseudonyms, dedupe };
+    let reader = Reader { body, received, context };
     let mut update = Update::default();
     if !body.trim_start().starts_with('{') {
         let is_json = serde_json::from_str::<IgnoredAny>(body);
@@ -248,8 +241,7 @@ impl<'r> Reader<'r> {
             dataset,
             extra: "",
             received: self.received,
-            pseudonyms: self.pseudonyms,
-            dedupe: self.dedupe,
+            context: self.context,
             body: self.body,
             place,
             text: range(self.body, value),

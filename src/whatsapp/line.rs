@@ -172,13 +172,13 @@ impl<'l> Line<'l> {
         kind: Kind,
         values: impl Iterator<Item = Cow<'v, str>>,
     ) {
-        let pseudonyms = self.change.pseudonyms;
+        let pseudonyms = &self.change.context.pseudonyms;
         self.texts(key, values.map(|value| Cow::Owned(pseudonyms.of(kind, &value))));
     }
 
     /// A list of ids; nothing if it is empty.
     pub fn ids<'v>(&mut self, key: &'static str, values: impl Iterator<Item = Cow<'v, str>>) {
-        let pseudonyms = self.change.pseudonyms;
+        let pseudonyms = &self.change.context.pseudonyms;
         self.texts(key, values.map(|id| if is_id(&id) { id } else { pseudonyms.of(Kind::Name, &id).into() }));
     }
 
@@ -259,7 +259,7 @@ pub(super) fn put_pseudonym(
 ) {
     put_key(lines, key);
     lines.push('"');
-    change.pseudonyms.write(kind, value, lines);
+    change.context.pseudonyms.write(kind, value, lines);
     lines.push('"');
 }
 

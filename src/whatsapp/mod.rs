@@ -37,6 +37,7 @@ mod links;
 mod loose;
 mod message;
 mod messages;
+pub mod numbers;
 mod person;
 pub mod sends;
 mod settings;
@@ -55,11 +56,32 @@ use std::ops::Range;
 
 pub use envelope::read;
 
+use crate::pseudonym::{DedupeKey, Pseudonyms};
+use numbers::Numbers;
+
 /// Most lines that a body becomes. The platform sends at most 1,000 updates in one.
 pub const LINES_LIMIT: usize = 10_000;
 
 /// Failures that are kept with their place, and names that are kept with their count. All are counted.
 const KEPT_LIMIT: usize = 64;
+
+/// What bodies are read with.
+#[derive(Debug)]
+pub struct Context {
+    /// What stands in for people.
+    pub pseudonyms: Pseudonyms,
+    /// By what it is known that something comes again.
+    pub dedupe: DedupeKey,
+    /// The business's numbers.
+    pub numbers: Numbers,
+}
+
+impl Context {
+    /// With these keys, and no number known.
+    pub fn new(pseudonyms: Pseudonyms, dedupe: DedupeKey) -> Self {
+        Self { pseudonyms, dedupe, numbers: Numbers::default() }
+    }
+}
 
 /// What a body says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -7,9 +7,9 @@ use super::content::Content;
 use super::line::{Line, small_name};
 use super::loose::Scalar;
 use super::person::Person;
-use super::{Failure, Place, Reason, Update, statuses};
+use super::{Context, Failure, Place, Reason, Update, statuses};
 use crate::event::Timestamp;
-use crate::pseudonym::{DedupeKey, Kind, Pseudonyms};
+use crate::pseudonym::Kind;
 
 /// Said of every line.
 const PROVIDER: &str = ",\"event.provider\":\"twilio\"";
@@ -21,12 +21,7 @@ const STATUSES: [&str; 6] = ["accepted", "scheduled", "queued", "sending", "rece
 /// `received`. Of a field that is there twice the first counts. The form has no time, so it happened when it arrived.
 ///
 /// What is about another channel of Twilio's, such as SMS, is reported as failed.
-pub fn read(
-    pairs: &[(String, String)],
-    received: Timestamp,
-    pseudonyms: &Pseudonyms,
-    dedupe: &DedupeKey,
-) -> Update {
+pub fn read(pairs: &[(String, String)], received: Timestamp, context: &Context) -> Update {
     let mut update = Update::default();
     let form = Form::new(pairs);
     if !form.is_whatsapp() {
@@ -42,8 +37,7 @@ pub fn read(
         dataset: "messages",
         extra: PROVIDER,
         received,
-        pseudonyms,
-        dedupe,
+        context,
         body: "",
         place: Place::default(),
         text: 0..0,

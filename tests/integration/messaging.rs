@@ -27,15 +27,19 @@ fn latest_time(body: &str) -> Timestamp {
     Timestamp::from_seconds(seconds.max().unwrap_or(0))
 }
 
+fn context() -> whatsapp::Context {
+    let pseudonyms = Pseudonyms::new(Key::new('1', &[7; 32]).unwrap());
+    whatsapp::Context::new(pseudonyms, DedupeKey::new(&[9; 32]))
+}
+
 /// Bodies as lines that the engine reads. Nothing of them may be unknown or unreadable.
 fn lines_of(bodies: &str) -> String {
-    let pseudonyms = Pseudonyms::new(Key::new('1', &[7; 32]).unwrap());
-    let key = DedupeKey::new(&[9; 32]);
+    let context = context();
     let mut lines = String::new();
     let mut received = Timestamp::default();
     for body in bodies.lines() {
         received = received.max(latest_time(body));
-        let update = whatsapp::read(body.as_bytes(), received, &pseudonyms, &key).unwrap();
+        let update = whatsapp::read(body.as_bytes(), received, &context).unwrap();
         assert_eq!((update.unknown.as_slice(), update.failed.as_slice()), (&[][..], &[][..]), "{body}");
         lines.push_str(&update.lines);
     }
@@ -93,14 +97,13 @@ fn a_day_of_ordinary_messages_pages_nobody() {
 
 #[test]
 fn what_becomes_of_an_account_is_told_however_late() {
-    let pseudonyms = Pseudonyms::new(Key::new('1', &[7; 32]).unwrap());
-    let key = DedupeKey::new(&[9; 32]);
+    let context = context();
     let received = Timestamp::from_seconds(1_800_000_000);
     let time_of = |time: i64, change: &str| {
         let body = format!(
             r#"{{"object":"whatsapp_business_account","entry":[{{"id":"1","time":{time},"changes":[{change}]}}]}}"#
         );
-        let update = whatsapp::read(body.as_bytes(), received, &pseudonyms, &key).unwrap();
+        let update = whatsapp::read(body.as_bytes(), received, &context).unwrap();
         let line: serde_json::Value = serde_json::from_str(&update.lines).unwrap();
         (line["@timestamp"].as_str().unwrap().to_owned(), line["event.created"].as_str().map(str::to_owned))
     };

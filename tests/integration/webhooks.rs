@@ -23,6 +23,7 @@ use watchbell::pseudonym::{self, DedupeKey, Pseudonyms};
 use watchbell::serve::tls::Certificates;
 use watchbell::serve::webhooks::{Config, Parts, Webhooks};
 use watchbell::serve::{self, Readiness, State};
+use watchbell::whatsapp::Context;
 
 use crate::serve::PATIENCE;
 use crate::stream::hub;
@@ -97,8 +98,10 @@ pub async fn start(setup: Setup) -> Server {
     let (hub, registry) = hub(watchbell::stream::Limits::default());
     let parts = Parts {
         journal: writer.clone(),
-        pseudonyms: Pseudonyms::new(pseudonym::Key::new('1', &[7; 32]).unwrap()),
-        dedupe: DedupeKey::new(&[7; 32]),
+        context: Arc::new(Context::new(
+            Pseudonyms::new(pseudonym::Key::new('1', &[7; 32]).unwrap()),
+            DedupeKey::new(&[7; 32]),
+        )),
     };
     let readiness = Arc::new(Readiness::default());
     let state = State {

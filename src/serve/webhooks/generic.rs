@@ -7,17 +7,18 @@ use axum::extract::{Extension, State};
 use axum::http::{HeaderMap, HeaderName, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 
+use super::Source;
 use super::config::{Generic, generic_variable};
 use super::metrics::Metrics;
 use super::receive::{Delivery, Reading, header, letter_body, not_taken};
 use super::secrets::SecretError;
 use super::signature::{Keys, Scheme, Tag};
-use super::{Readers, Source};
 use crate::serve::body::{self, Kind};
 use crate::serve::connection::Connection;
 use crate::serve::metrics::GENERIC;
 use crate::serve::problem::Problem;
 use crate::serve::routes::Shared;
+use crate::whatsapp::Context;
 
 /// What the endpoint knows of a source.
 pub struct Endpoint {
@@ -59,9 +60,9 @@ pub async fn take(
     let source = &endpoint.source;
     let client = webhooks.client(connection.peer, &headers);
     let delivery = Delivery { shared: &shared, webhooks, source, client };
-    let (keys, readers) = (source.keys.clone(), Arc::clone(&webhooks.readers));
+    let (keys, context) = (source.keys.clone(), Arc::clone(&webhooks.context));
     let known_by = endpoint.deduplicate.then(|| Arc::clone(&source.stream.source));
-    let read = move |body: &[u8], tag: &Tag, _| read(body, tag, kind, &keys, &readers, known_by.as_deref());
+    let read = move |body: &[u8], tag: &Tag, _| read(body, tag, kind, &keys, &context, known_by.as_deref());
     let signature = header(&headers, &endpoint.header);
     delivery.take(signature, |value| endpoint.scheme.parse(value), &headers, body, read).await
 }
@@ -84,7 +85,7 @@ fn read(
     tag: &Tag,
     kind: Kind,
     keys: &Keys,
-    readers: &Readers,
+    context: &Context,
     known_by: Option<&str>,
 ) -> Option<Reading> {
     let signer = keys.signer(body, tag)?;
@@ -98,7 +99,7 @@ fn read(
         reading.lines.push_str(line);
         reading.lines.push('\n');
         if let Some(source) = known_by {
-            reading.keys.push(readers.dedupe.of(&[source.as_bytes(), b"\n", line.as_bytes()].concat()));
+            reading.keys.push(context.dedupe.of(&[source.as_bytes(), b"\n", line.as_bytes()].concat()));
         }
     }
     Some(reading)

@@ -45,9 +45,8 @@ use crate::decode::client::TrustedProxies;
 use crate::event::Timestamp;
 use crate::intake::Stream;
 use crate::journal::Writer;
-use crate::pseudonym::{DedupeKey, Pseudonyms};
 use crate::telemetry::Occasional;
-use crate::whatsapp::{self as whatsapp_platform, Unreadable, Update};
+use crate::whatsapp::Context;
 pub use config::Config;
 use feed::Feed;
 use keep::{Kept, NotKept, keep};
@@ -75,10 +74,8 @@ const MAX_LARGE_READS: usize = 4;
 pub struct Parts {
     /// Where lines go.
     pub journal: Writer,
-    /// What stands in for people.
-    pub pseudonyms: Pseudonyms,
-    /// By what it is known that something comes again.
-    pub dedupe: DedupeKey,
+    /// What bodies are read with.
+    pub context: Arc<Context>,
 }
 
 /// Why no webhooks can be taken.
@@ -99,7 +96,7 @@ pub struct Webhooks {
     twilio: Option<twilio::Endpoint>,
     proxies: TrustedProxies,
     /// Shared with threads on which large bodies are read.
-    readers: Arc<Readers>,
+    context: Arc<Context>,
     /// What registered sends are called.
     sends: Arc<Stream>,
     journal: Writer,
@@ -108,19 +105,6 @@ pub struct Webhooks {
     large_reads: Arc<Semaphore>,
     metrics: Metrics,
     said: Said,
-}
-
-/// What bodies are read with.
-pub(super) struct Readers {
-    pseudonyms: Pseudonyms,
-    dedupe: DedupeKey,
-}
-
-impl Readers {
-    /// What the business says that it sent, as lines.
-    pub fn sends(&self, body: &[u8], received: Timestamp) -> Result<Update, Unreadable> {
-        whatsapp_platform::sends::read(body, received, &self.pseudonyms, &self.dedupe)
-    }
 }
 
 /// What is logged now and then: whoever forges must not fill the disk.
@@ -170,7 +154,7 @@ impl Webhooks {
                 tenant: config.tenant().into(),
                 name: SENDS.into(),
             }),
-            readers: Arc::new(Readers { pseudonyms: parts.pseudonyms, dedupe: parts.dedupe }),
+            context: parts.context,
             feed: Feed::new(parts.journal.clone()),
             journal: parts.journal,
             budget: Budget::default(),
@@ -181,8 +165,8 @@ impl Webhooks {
     }
 
     /// What bodies are read with.
-    pub(super) fn readers(&self) -> Arc<Readers> {
-        Arc::clone(&self.readers)
+    pub(super) fn context(&self) -> Arc<Context> {
+        Arc::clone(&self.context)
     }
 
     /// Stores registered sends.

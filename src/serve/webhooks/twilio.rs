@@ -14,10 +14,11 @@ use super::metrics::Metrics;
 use super::receive::{Delivery, Reading, header, letter_body, not_taken};
 use super::secrets::SecretError;
 use super::signature::{Keys, Tag, is_sha256, twilio_messages};
-use super::{Readers, Source, TWILIO, form};
+use super::{Source, TWILIO, form};
 use crate::event::Timestamp;
 use crate::serve::connection::Connection;
 use crate::serve::routes::Shared;
+use crate::whatsapp::Context;
 use crate::whatsapp::{Reason, twilio};
 
 const SIGNATURE: HeaderName = HeaderName::from_static("x-twilio-signature");
@@ -51,11 +52,11 @@ pub async fn take(
     let Some(Endpoint { source, public_url }) = &webhooks.twilio else { return not_taken() };
     let client = webhooks.client(connection.peer, &headers);
     let delivery = Delivery { shared: &shared, webhooks, source, client };
-    let (keys, readers) = (source.keys.clone(), Arc::clone(&webhooks.readers));
+    let (keys, context) = (source.keys.clone(), Arc::clone(&webhooks.context));
     let (url, query) = (Arc::clone(public_url), uri.query().map(ToOwned::to_owned));
     let read = move |body: &[u8], tag: &Tag, received| {
         let signed = Signed { url: &url, query: query.as_deref(), keys: &keys };
-        signed.read(body, tag, received, &readers)
+        signed.read(body, tag, received, &context)
     };
     let signature = header(&headers, &SIGNATURE);
     delivery.take(signature, Tag::twilio, &headers, body, read).await
@@ -70,7 +71,7 @@ struct Signed<'s> {
 
 impl Signed<'_> {
     /// Checks a body and reads it.
-    fn read(&self, body: &[u8], tag: &Tag, received: Timestamp, readers: &Readers) -> Option<Reading> {
+    fn read(&self, body: &[u8], tag: &Tag, received: Timestamp, context: &Context) -> Option<Reading> {
         let query = form::pairs(self.query.unwrap_or_default().as_bytes());
         let (fields, is_json) = match form::only(&query, BODY_HASH) {
             Some(hash) => (is_sha256(hash, body).then(Vec::new)?, true),
@@ -83,7 +84,7 @@ impl Signed<'_> {
             let letter = Some(("not a JSON object".to_owned(), letter_body(body)));
             return Some(Reading { failures: vec![("not_object", 1)], letter, signer, ..Reading::default() });
         };
-        let mut update = twilio::read(&fields, received, &readers.pseudonyms, &readers.dedupe);
+        let mut update = twilio::read(&fields, received, context);
         // What is about another channel has been understood, and is no letter to be looked at: it is only counted.
         update.failed.retain(|failure| failure.reason != Reason::OtherChannel);
         let mut reading = super::whatsapp::reading(update, body, signer);

@@ -17,14 +17,14 @@ use super::metrics::Metrics;
 use super::receive::{Delivery, Reading, header, letter_body, not_taken};
 use super::secrets::SecretError;
 use super::signature::{Keys, Scheme, Tag};
-use super::{Readers, Source, WHATSAPP, Webhooks};
+use super::{Source, WHATSAPP, Webhooks};
 use crate::event::Timestamp;
 use crate::journal::MAX_DEAD_LETTER_BYTES;
 use crate::serve::connection::Connection;
 use crate::serve::limits::Client;
 use crate::serve::problem::Problem;
 use crate::serve::routes::Shared;
-use crate::whatsapp::{self, Failure, Reason, Update};
+use crate::whatsapp::{self, Context, Failure, Reason, Update};
 
 const SIGNATURE: HeaderName = HeaderName::from_static("x-hub-signature-256");
 
@@ -119,16 +119,16 @@ pub async fn take(
     let Some(Endpoint { source, scheme, .. }) = &webhooks.whatsapp else { return not_taken() };
     let client = webhooks.client(connection.peer, &headers);
     let delivery = Delivery { shared: &shared, webhooks, source, client };
-    let (keys, readers) = (source.keys.clone(), Arc::clone(&webhooks.readers));
-    let read = move |body: &[u8], tag: &Tag, received| read(body, tag, received, &keys, &readers);
+    let (keys, context) = (source.keys.clone(), Arc::clone(&webhooks.context));
+    let read = move |body: &[u8], tag: &Tag, received| read(body, tag, received, &keys, &context);
     let signature = header(&headers, &SIGNATURE);
     delivery.take(signature, |value| scheme.parse(value), &headers, body, read).await
 }
 
 /// Checks a body and reads it.
-fn read(body: &[u8], tag: &Tag, received: Timestamp, keys: &Keys, readers: &Readers) -> Option<Reading> {
+fn read(body: &[u8], tag: &Tag, received: Timestamp, keys: &Keys, context: &Context) -> Option<Reading> {
     let signer = keys.signer(body, tag)?;
-    Some(match whatsapp::read(body, received, &readers.pseudonyms, &readers.dedupe) {
+    Some(match whatsapp::read(body, received, context) {
         Ok(update) => reading(update, body, signer),
         Err(unreadable) => Reading {
             failures: vec![(unreadable.reason(), 1)],

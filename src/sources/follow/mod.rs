@@ -49,6 +49,20 @@ pub struct Config {
     /// How the lines are written; found by itself, for each file, unless given.
     #[serde(default, deserialize_with = "super::format_by_name")]
     pub format: Option<Format>,
+    /// What the lines are about.
+    #[serde(default)]
+    pub content: Content,
+}
+
+/// What the lines of files are about.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Content {
+    /// Events, as any log tells them.
+    #[default]
+    Events,
+    /// Messages that the business sent: the log of its gateway to the API, in JSON.
+    Sends,
 }
 
 /// The file, and how many bytes of it, that the state of an offset stands for; `None` where it is not one of a file.

@@ -71,7 +71,7 @@ fn a_body_that_says_nothing_says_why() {
         (b"{\"event\":\"message\",\"device_id\":\"1@s.whatsapp.net\"}", Unreadable::NoObject),
         (b"{\"object\":\"page\",\"entry\":[]}", Unreadable::OtherObject("page".to_owned())),
     ] {
-        let got = super::super::read(body, super::RECEIVED, &super::pseudonyms(), &super::dedupe());
+        let got = super::super::read(body, super::RECEIVED, &super::context());
         assert_eq!(got, Err(expected), "{}", String::from_utf8_lossy(body));
     }
     let long = read(&format!("{{\"object\":\"{}\"}}", "ä".repeat(100)));
@@ -138,4 +138,25 @@ fn nesting_without_end_does_no_harm() {
         r#"{{"object":"whatsapp_business_account","entry":[{{"changes":[{{"field":"messages","value":{{"messages":[{edit}]}}}}]}}]}}"#
     );
     assert_eq!(read(&body).unwrap().keys.len(), 1);
+}
+
+#[test]
+fn a_number_has_one_name_as_soon_as_both_were_seen_together() {
+    let context = super::context();
+    let number_of = |changes: &str| {
+        let body = format!(
+            r#"{{"object": "whatsapp_business_account", "entry": [{{"id": "1", "changes": [{changes}]}}]}}"#
+        );
+        let lines = super::super::read(body.as_bytes(), super::RECEIVED, &context).unwrap().lines;
+        let line: serde_json::Value = serde_json::from_str(lines.trim()).unwrap();
+        line["whatsapp.number"].as_str().unwrap().to_owned()
+    };
+    let security = r#"{"field": "security", "value": {"display_phone_number": "+1 555-078-3881", "event": "PIN_CHANGED"}}"#;
+    let before = number_of(security);
+    assert!(before.starts_with("u1_"), "{before}");
+    let message = r#"{"field": "messages", "value": {
+        "metadata": {"display_phone_number": "15550783881", "phone_number_id": "1065"},
+        "messages": [{"from": "16505551234", "id": "wamid.A", "type": "text", "text": {"body": "x"}}]}}"#;
+    assert_eq!(number_of(message), "1065");
+    assert_eq!(number_of(security), "1065", "the same as that of messages");
 }

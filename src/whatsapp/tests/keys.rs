@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use super::super::Update;
+use super::super::{Context, Update};
 use super::fixtures::bodies;
-use super::{RECEIVED, dedupe, pseudonyms, read};
+use super::{RECEIVED, context, dedupe, read};
 use crate::event::Timestamp;
 use crate::pseudonym::{Key, Pseudonyms};
 
@@ -98,7 +98,8 @@ fn keys_do_not_change_with_the_key_of_pseudonyms_nor_with_the_arrival() {
     let rotated = Pseudonyms::new(Key::new('2', &[9; 32]).unwrap());
     for (path, text) in bodies() {
         let before = read(&text).unwrap();
-        let after = super::super::read(text.as_bytes(), RECEIVED, &rotated, &dedupe()).unwrap();
+        let after =
+            super::super::read(text.as_bytes(), RECEIVED, &Context::new(rotated.clone(), dedupe())).unwrap();
         assert_eq!(before.keys, after.keys, "{}", path.display());
         assert_ne!(before.lines, after.lines, "{}", path.display());
     }
@@ -106,7 +107,7 @@ fn keys_do_not_change_with_the_key_of_pseudonyms_nor_with_the_arrival() {
         {"messages":[{"id":"wamid.1","type":"text"}],"statuses":[{"id":"wamid.2","status":"sent","recipient_id":"1"}]}}]},
         {"id":"1","time":1795521000,"changes":[{"field":"security","value":{"event":"PIN_CHANGED"}}]}]}"#;
     let later = Timestamp::from_seconds(1_795_521_600 + 6 * 86_400);
-    let again = super::super::read(item.as_bytes(), later, &pseudonyms(), &dedupe()).unwrap();
+    let again = super::super::read(item.as_bytes(), later, &context()).unwrap();
     assert_eq!(read(item).unwrap().keys, again.keys, "a retry of six days later");
 }
 
@@ -222,7 +223,7 @@ fn what_has_neither_id_nor_time_counts_again_an_hour_later() {
         );
         let at = |seconds: i64| {
             let at = Timestamp::from_seconds(1_795_521_600 + seconds);
-            super::super::read(body.as_bytes(), at, &pseudonyms(), &dedupe()).unwrap().keys
+            super::super::read(body.as_bytes(), at, &context()).unwrap().keys
         };
         assert_eq!(at(0), at(3_599), "{change}");
         assert_ne!(at(0), at(3_600), "{change}");

@@ -9,7 +9,7 @@ mod samples;
 mod sends;
 mod twilio;
 
-use super::{Unreadable, Update};
+use super::{Context, Unreadable, Update};
 use crate::event::Timestamp;
 use crate::pseudonym::{DedupeKey, Key, Pseudonyms};
 
@@ -24,8 +24,12 @@ fn dedupe() -> DedupeKey {
     DedupeKey::new(&[7; 32])
 }
 
+fn context() -> Context {
+    Context::new(pseudonyms(), dedupe())
+}
+
 fn read(body: &str) -> Result<Update, Unreadable> {
-    super::read(body.as_bytes(), RECEIVED, &pseudonyms(), &dedupe())
+    super::read(body.as_bytes(), RECEIVED, &context())
 }
 
 /// What a body becomes, as text: lines, names that are not known, and what could not be read.

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::super::twilio;
 use super::fixtures::bodies;
-use super::{RECEIVED, dedupe, pseudonyms, read};
+use super::{RECEIVED, context, read};
 
 /// The bodies that are JSON to the letter.
 fn sound_bodies() -> Vec<Value> {
@@ -113,7 +113,7 @@ proptest! {
                 _ => drop(bytes.remove(at)),
             }
         }
-        if let Ok(update) = super::super::read(&bytes, RECEIVED, &pseudonyms(), &dedupe()) {
+        if let Ok(update) = super::super::read(&bytes, RECEIVED, &context()) {
             check(&update);
             for failure in &update.failed {
                 prop_assert!(std::str::from_utf8(&bytes[failure.text.clone()]).is_ok(), "a place in the body");
@@ -127,7 +127,7 @@ proptest! {
             "ErrorCode", "MessageSid"]).prop_map(str::to_owned)],
         prop_oneof!["[ -~\u{e4}\n]{0,12}", Just("whatsapp".to_owned()), Just("whatsapp:+447700900123".to_owned())],
     ), 0..8)) {
-        let update = twilio::read(&pairs, RECEIVED, &pseudonyms(), &dedupe());
+        let update = twilio::read(&pairs, RECEIVED, &context());
         check(&update);
         prop_assert_eq!(update.keys.len() + update.failed.len(), 1);
     }

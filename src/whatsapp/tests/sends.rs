@@ -1,11 +1,11 @@
 //! What the business registers as sent.
 
 use super::super::{LINES_LIMIT, Reason, Unreadable, Update, sends};
-use super::{RECEIVED, dedupe, pseudonyms};
+use super::{RECEIVED, context, pseudonyms};
 use crate::pseudonym::Kind;
 
 fn read(body: &str) -> Result<Update, Unreadable> {
-    sends::read(body.as_bytes(), RECEIVED, &pseudonyms(), &dedupe())
+    sends::read(body.as_bytes(), RECEIVED, &context())
 }
 
 fn lines(body: &str) -> Vec<serde_json::Value> {
@@ -92,7 +92,7 @@ fn what_cannot_be_read_is_reported_and_costs_nothing_else() {
     assert_eq!(&body[update.failed[1].text.clone()], "7");
 
     assert_eq!(read("[{]"), Err(Unreadable::NotJson(1, 3)));
-    assert_eq!(sends::read(b"a\xff", RECEIVED, &pseudonyms(), &dedupe()), Err(Unreadable::NotUtf8(1)));
+    assert_eq!(sends::read(b"a\xff", RECEIVED, &context()), Err(Unreadable::NotUtf8(1)));
 }
 
 #[test]
@@ -108,4 +108,30 @@ fn what_is_too_much_is_counted() {
     let body: String = (0..LINES_LIMIT + 7).map(|n| format!("{{\"message_id\": \"wamid.{n}\"}}\n")).collect();
     let update = read(&body).unwrap();
     assert_eq!((update.keys.len(), update.failures[Reason::TooMany as usize]), (LINES_LIMIT, 7));
+}
+
+#[test]
+fn a_gateway_logs_what_was_asked_and_what_was_answered() {
+    let ids = |body: &str| -> Vec<[serde_json::Value; 2]> {
+        let lines = lines(body);
+        lines
+            .into_iter()
+            .map(|line| ["whatsapp.message.id", "whatsapp.number"].map(|key| line[key].clone()))
+            .collect()
+    };
+    let of = |id: &str| serde_json::Value::from(pseudonyms().of(Kind::Message, id));
+    let answer = r#"{"messaging_product": "whatsapp", "contacts": [{"input": "+1650", "wa_id": "1650"}],
+        "messages": [{"id": "wamid.A", "message_status": "accepted"}, {"id": "wamid.B"}], "phone_number_id": "1065"}"#;
+    assert_eq!(ids(answer), [[of("wamid.A"), "1065".into()], [of("wamid.B"), "1065".into()]]);
+    for (url, number) in [
+        ("https://graph.facebook.com/v23.0/1065/messages", Some("1065")),
+        ("/v23.0/1065/messages?access_token=x", Some("1065")),
+        ("/1065/messages", Some("1065")),
+        ("/v23.0/1065/media", None),
+        ("/v23.0/me/messages", None),
+        ("", None),
+    ] {
+        let line = format!(r#"{{"time": 1795521540, "uri": "{url}", "wamid": "wamid.A", "status": 200}}"#);
+        assert_eq!(ids(&line), [[of("wamid.A"), number.into()]], "{url}");
+    }
 }

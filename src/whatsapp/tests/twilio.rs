@@ -1,7 +1,7 @@
 //! Forms of Twilio's.
 
 use super::super::{Reason, twilio};
-use super::{RECEIVED, dedupe, pseudonyms};
+use super::{RECEIVED, context, pseudonyms};
 
 const MESSAGE: &str = "MessageSid=SM1&SmsSid=SM1&AccountSid=AC1";
 
@@ -11,7 +11,7 @@ fn read(form: &str) -> super::Update {
         .map(|pair| pair.split_once('=').unwrap())
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .collect();
-    twilio::read(&pairs, RECEIVED, &pseudonyms(), &dedupe())
+    twilio::read(&pairs, RECEIVED, &context())
 }
 
 #[test]
@@ -74,7 +74,7 @@ fn the_business_is_who_sends_what_has_a_status() {
 fn another_channel_is_no_business_of_ours() {
     let update = read("MessageSid=SM1&From=+493023125500&To=+447700900123&MessageStatus=sent");
     assert_eq!((update.lines.as_str(), update.failures[Reason::OtherChannel as usize]), ("", 1));
-    assert_eq!(twilio::read(&[], RECEIVED, &pseudonyms(), &dedupe()).failed.len(), 1);
+    assert_eq!(twilio::read(&[], RECEIVED, &context()).failed.len(), 1);
 }
 
 #[test]
