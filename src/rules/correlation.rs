@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::baseline::Baseline;
 use super::detection::Comparison;
 use super::fault::Faults;
 use super::nearest::did_you_mean;
@@ -24,6 +25,8 @@ pub struct Correlation {
     pub aliases: Vec<Alias>,
     /// Whether the rules it refers to also report by themselves.
     pub generate: bool,
+    /// What the measure is compared with besides: what is usual.
+    pub baseline: Option<Baseline>,
 }
 
 /// A name that stands for another field in each rule.
@@ -166,6 +169,7 @@ pub fn parse(node: &Node, generate: Option<bool>, faults: &mut Faults) -> Option
         condition: condition.comparisons,
         aliases,
         generate,
+        baseline: None,
     })
 }
 

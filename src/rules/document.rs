@@ -68,6 +68,13 @@ fn read_document(document: &Node, file: &str, builtin: bool, faults: &mut Faults
     let body = match (document.get("detection"), document.get("correlation")) {
         (Some(detection), None) => {
             let classes = classes_of(document, line, faults);
+            if let Some((_, line)) = extension.baseline {
+                faults.note(
+                    line,
+                    "x-watchbell.baseline",
+                    "a correlation beside it, not a detection".to_owned(),
+                );
+            }
             detection::parse(detection, &extension.placeholders, faults).map(|expression| {
                 let group_by =
                     extension.group_by.clone().unwrap_or_else(|| vec![DEFAULT_GROUP_BY.to_owned()]);
@@ -83,7 +90,11 @@ fn read_document(document: &Node, file: &str, builtin: bool, faults: &mut Faults
                     "no group-by or timespan there: a correlation has its own".to_owned(),
                 );
             }
-            correlation::parse(node, generate, faults).map(|correlation| {
+            correlation::parse(node, generate, faults).map(|mut correlation| {
+                if let Some((baseline, _)) = &extension.baseline {
+                    baseline.check(&correlation, node.line, faults);
+                    correlation.baseline = Some(*baseline);
+                }
                 Body::Correlation(LinkedCorrelation { correlation, inputs: Vec::new(), level: 0 })
             })
         }

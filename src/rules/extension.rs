@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
+use super::baseline::Baseline;
 use super::correlation;
 use super::detection::Placeholders;
 use super::fault::Faults;
 use super::nearest::did_you_mean;
 use super::yaml::{Data, Node};
 
-const KEYS: &[&str] = &["advice", "group-by", "timespan", "inhibited-by", "reported", "placeholders"];
+const KEYS: &[&str] =
+    &["advice", "group-by", "timespan", "inhibited-by", "reported", "placeholders", "baseline"];
 
 /// The `x-watchbell` block: what Sigma has no key for.
 #[derive(Default)]
@@ -25,6 +27,8 @@ pub struct Extension {
     pub is_silent: bool,
     /// Rules that say enough.
     pub inhibited_by: Vec<String>,
+    /// What a correlation is compared with, and the line where that stands.
+    pub baseline: Option<(Baseline, usize)>,
 }
 
 impl Extension {
@@ -68,6 +72,9 @@ impl Extension {
                     Data::Bool(reported) => extension.is_silent = !reported,
                     _ => faults.note(entry.line, &path, format!("true or false, not {}", entry.value.kind())),
                 },
+                "baseline" => {
+                    extension.baseline = Baseline::read(entry, faults).map(|baseline| (baseline, entry.line));
+                }
                 "placeholders" if !matches!(entry.value.data, Data::Map(_)) => {
                     faults.note(entry.line, &path, format!("a map, not {}", entry.value.kind()));
                 }
@@ -95,6 +102,10 @@ impl Extension {
                     ),
                 ),
             }
+        }
+        if let Some((_, line)) = extension.baseline.filter(|_| !extension.inhibited_by.is_empty()) {
+            // Its ticks are judged when they are over, and by then the other's alert may be.
+            faults.note(line, "x-watchbell.inhibited-by", "no baseline beside it".to_owned());
         }
         extension
     }

@@ -4,6 +4,7 @@
 //! resolved; compiling it for speed is the business of `matching`, counting that of `windows`. A document with a
 //! fault is refused with file, line, key and what was expected, and all others go on.
 
+pub mod baseline;
 pub mod condition;
 pub mod correlation;
 pub mod detection;
@@ -20,6 +21,7 @@ pub mod yaml;
 use std::fmt;
 use std::time::Duration;
 
+use baseline::Baseline;
 use correlation::Correlation;
 use detection::{Check, Expression};
 use fault::Place;
@@ -145,6 +147,14 @@ impl Rule {
         match &self.body {
             Body::Detection(detection) => &detection.group_by,
             Body::Correlation(linked) => &linked.correlation.group_by,
+        }
+    }
+
+    /// What it is compared with, when that is what is usual.
+    pub const fn baseline(&self) -> Option<&Baseline> {
+        match &self.body {
+            Body::Correlation(linked) => linked.correlation.baseline.as_ref(),
+            Body::Detection(_) => None,
         }
     }
 

@@ -144,6 +144,12 @@ impl RuleSet {
                         format!("ids or names of rules that are loaded, not '{missing}'{nearest}"),
                     ));
                 }
+                let with_baseline = inputs.iter().find(|input| self.rules[**input].baseline().is_some());
+                if let Some(input) = with_baseline {
+                    // What it finds may be that nothing happened, and then there is no event to go on with.
+                    let name = self.rules[*input].handle();
+                    broken.push((index, format!("rules about events, not '{name}', which has a baseline")));
+                }
                 links.push((index, inputs));
             }
             if broken.is_empty() {

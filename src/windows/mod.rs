@@ -6,10 +6,12 @@
 //!
 //! The memory of a window is bounded whatever its threshold. Each kind is exact up to a stated size and has a stated
 //! error beyond it: [`runs`] (counts, sums, means), [`distinct`] (distinct values, and rules that matched),
-//! [`order`] (rules that matched in order), [`sample`] (percentiles). [`table`] bounds the number of windows.
+//! [`order`] (rules that matched in order), [`sample`] (percentiles). [`baseline`] does not slide: it goes in ticks, and
+//! compares each with those before. [`table`] bounds the number of windows.
 //!
 //! Nothing here knows what is counted, or reads a clock.
 
+pub mod baseline;
 pub mod distinct;
 pub mod order;
 pub mod runs;
@@ -22,6 +24,7 @@ use smallvec::SmallVec;
 
 use crate::event::{Timestamp, micros};
 use crate::rules::detection::Comparison;
+use baseline::series::{Asked, Series};
 use distinct::Distinct;
 use order::Order;
 use runs::{Runs, Sum};
@@ -42,6 +45,8 @@ pub enum Measure {
     Mean,
     /// A percentile of the values, 0 to 100, interpolated between neighbours.
     Percentile(f64),
+    /// How surprising a tick is to whoever knows those before it.
+    Baseline(Asked),
 }
 
 /// What is asked of a window.
@@ -145,6 +150,8 @@ pub enum Window {
     Order(Box<Order>),
     /// Percentiles.
     Sample(Box<Sample>),
+    /// Ticks and what is usual.
+    Baseline(Box<Series>),
 }
 
 impl Window {
@@ -156,6 +163,7 @@ impl Window {
             Measure::Order(_) => Self::Order(Box::default()),
             Measure::Sum | Measure::Mean => Self::Sum(Box::default()),
             Measure::Percentile(_) => Self::Sample(Box::default()),
+            Measure::Baseline(asked) => Self::Baseline(Box::new(Series::new(&asked))),
         }
     }
 
@@ -179,6 +187,8 @@ impl Window {
             }
             (Self::Order(order), Observed::Rules(rules)) => order.observe(spec, at, rules),
             (Self::Sample(sample), Observed::Number(number)) => sample.observe(spec, at, number),
+            // What is found of ticks is more than a reading, and often of another time: [`Series::observe`] tells it.
+            (Self::Baseline(_), _) => Reading::nothing(at.as_micros()),
             // An observation without the value that is measured is not an observation of it.
             _ => Reading::nothing(at.as_micros()),
         }
@@ -192,6 +202,7 @@ impl Window {
             Self::Distinct(distinct) => distinct.heap_bytes(),
             Self::Order(order) => size_of::<Order>() + order.heap_bytes(),
             Self::Sample(sample) => size_of::<Sample>() + sample.heap_bytes(),
+            Self::Baseline(series) => size_of::<Series>() + series.heap_bytes(),
         }
     }
 }

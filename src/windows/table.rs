@@ -275,6 +275,17 @@ impl<M: Memo> Partition<'_, M> {
         slot.memo.as_deref_mut().map(work)
     }
 
+    /// Calls `work` with the slot of a rule for a subject, if there is one.
+    pub fn with_slot<R>(&mut self, key: Key, rule: u16, work: impl FnOnce(&mut Slot<M>) -> R) -> Option<R> {
+        let mut subject = self.table.subjects.get_mut(&key)?;
+        let slot = subject.slots.iter_mut().find(|slot| slot.rule == rule)?;
+        let result = work(slot);
+        let (before, after) = (u64::from(subject.heap_bytes), subject.heap_bytes());
+        subject.heap_bytes = u32::try_from(after).unwrap_or(u32::MAX);
+        self.queues.counts.bytes = self.queues.counts.bytes + u64::from(subject.heap_bytes) - before;
+        Some(result)
+    }
+
     /// Gives the windows of each rule a new number, or lets go of them where there is none.
     pub fn renumber(&mut self, number: impl Fn(u16) -> Option<u16>, removed: &mut impl FnMut(Key, Slot<M>)) {
         let keys: Vec<Key> = self.queues.probation.iter().chain(&self.queues.established).copied().collect();
