@@ -2,6 +2,7 @@
 
 mod alert_text;
 mod attacks;
+pub mod baseline;
 mod courier;
 mod demo;
 mod generate;
@@ -43,6 +44,7 @@ enum Command {
     Watch(watch::Watch),
     Replay(replay::Replay),
     Generate(generate::Generate),
+    Baseline(baseline::Baseline),
     Soak(soak::Soak),
     /// Look into the journal of a service, while it runs or afterwards
     #[command(subcommand)]
@@ -88,6 +90,7 @@ pub fn run() -> ExitCode {
         Command::Soak(soak) => soak.run(),
         Command::Replay(replay) => replay.run(),
         Command::Generate(generate) => generate.run(),
+        Command::Baseline(baseline) => baseline.run(),
         Command::Watch(watch) => watch.run(),
         Command::Journal(journal) => journal.run(),
         Command::Rules(rules) => rules.run(),

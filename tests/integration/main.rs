@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should say where")]
 
 mod architecture;
+mod baseline;
 mod command_line;
 mod corners;
 mod engine;
