@@ -10,7 +10,9 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::value::RawValue;
 
 use crate::event::Timestamp;
+use crate::rules::baseline::{Baseline, Direction, Side};
 use crate::rules::correlation::Kind;
+use crate::rules::detection::Comparison;
 use crate::rules::{Body, Rule, RuleSet, Severity};
 
 /// An episode is over when nothing was found for its rule's span, and at least for this long. Attackers pause; an
@@ -32,6 +34,9 @@ pub const MAX_VALUES: usize = 10;
 pub fn quiet_after(rules: &RuleSet, rule: &Rule) -> Duration {
     match &rule.body {
         Body::Detection(detection) => detection.timespan.max(MIN_QUIET),
+        Body::Correlation(linked) if let Some(baseline) = &linked.correlation.baseline => {
+            baseline.tick.saturating_mul(baseline.calm_ticks())
+        }
         Body::Correlation(linked) => {
             let inputs = linked.inputs.iter().map(|input| &rules.rules[*input]);
             let correlations = inputs.filter(|input| matches!(input.body, Body::Correlation(_)));
@@ -107,10 +112,33 @@ pub struct Evidence {
     pub grounds: Vec<Ground>,
     /// The detections whose matches were counted, for rules that look at several.
     pub matched: Vec<Matched>,
+    /// How far from what is usual, for rules with a baseline.
+    pub deviation: Option<Box<Deviation>>,
     /// Distinct values, some of them, for rules that count those.
     pub values: Vec<String>,
     /// Events, some of them.
     pub samples: Vec<Sample>,
+}
+
+/// The most surprising tick of an episode of a rule with a baseline, and what was expected of it.
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+pub struct Deviation {
+    /// What was observed.
+    pub observed: f64,
+    /// What was expected.
+    pub expected: f64,
+    /// One standard deviation of it.
+    pub scale: f64,
+    /// How surprising that is, in bits.
+    pub bits: f64,
+    /// On which side of what was expected.
+    pub direction: Side,
+    /// When the first tick of the episode began.
+    pub since: Timestamp,
+    /// When this tick began.
+    pub at: Timestamp,
+    /// The length of a tick, in Sigma's notation.
+    pub tick: String,
 }
 
 /// A rule whose findings another rule looks at.
@@ -236,6 +264,9 @@ impl Condition {
                         format!("percentile {percentile} of {field}"),
                     ),
                 };
+                if let Some(baseline) = &correlation.baseline {
+                    return Self::of_baseline(baseline, fields, &noun, &correlation.condition);
+                }
                 let comparisons =
                     correlation.condition.iter().map(|(c, number)| (word(*c), *number)).collect();
                 let signs: Vec<String> = correlation
@@ -251,8 +282,31 @@ impl Condition {
     }
 }
 
-fn word(comparison: crate::rules::detection::Comparison) -> &'static str {
-    use crate::rules::detection::Comparison::{Eq, Gt, Gte, Lt, Lte, Neq};
+impl Condition {
+    fn of_baseline(
+        baseline: &Baseline,
+        fields: Vec<String>,
+        noun: &str,
+        besides: &[(Comparison, f64)],
+    ) -> Self {
+        let Baseline { tick, direction, bits, min_excess, .. } = *baseline;
+        let side = match direction {
+            Direction::Up => "above",
+            Direction::Down => "below",
+            Direction::Both => "off",
+        };
+        let span = span_text(tick);
+        let mut text = format!("{noun} in {span} {side} what is usual by >= {min_excess} and {bits} bits");
+        // That something happened goes without saying.
+        for (comparison, number) in besides.iter().filter(|(_, number)| *number > 1.0) {
+            text += &format!(", and {} {number}", comparison.sign());
+        }
+        Self { kind: "baseline", fields, comparisons: vec![("gte", f64::from(bits))], timespan: tick, text }
+    }
+}
+
+fn word(comparison: Comparison) -> &'static str {
+    use Comparison::{Eq, Gt, Gte, Lt, Lte, Neq};
     match comparison {
         Lt => "lt",
         Lte => "lte",
@@ -346,6 +400,9 @@ impl Serialize for Evidence {
                 .map(|matched| serde_json::json!({"rule": matched.rule.name, "events": matched.events}))
                 .collect();
             map.serialize_entry("matched", &matched)?;
+        }
+        if let Some(deviation) = &self.deviation {
+            map.serialize_entry("deviation", deviation)?;
         }
         if !self.values.is_empty() {
             map.serialize_entry("values", &self.values)?;

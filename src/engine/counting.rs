@@ -5,6 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use rayon::prelude::*;
 
+use super::deviation::{Following, Watched};
 use super::episode::{Cause, Notes, Opening, Taken};
 use super::open_alerts::{OpenAlert, OpenAlerts};
 use super::recovery::{Absent, Recovery};
@@ -13,8 +14,8 @@ use super::{Shared, Source, Transition};
 use crate::clock::NOT_COUNTED;
 use crate::event::Timestamp;
 use crate::matching::observation::Observation;
-use crate::windows::Observed;
 use crate::windows::table::{Key, PARTITIONS, Slot, SubjectSlots, Table};
+use crate::windows::{Measure, Observed};
 
 /// What was counted.
 #[derive(Default)]
@@ -27,6 +28,8 @@ pub struct Counted {
     pub refused: BTreeMap<usize, u64>,
     /// Findings that opened no alert because another rule's is open about the same subject.
     pub inhibited: u64,
+    /// Observations that came when the tick they belong to had been judged.
+    pub late_for_tick: u64,
     findings: Vec<Finding>,
 }
 
@@ -37,6 +40,7 @@ impl Counted {
         self.allowed += other.allowed;
         other.refused.into_iter().for_each(|(rule, more)| *self.refused.entry(rule).or_default() += more);
         self.inhibited += other.inhibited;
+        self.late_for_tick += other.late_for_tick;
     }
 }
 
@@ -77,6 +81,10 @@ pub struct Counting<'e> {
     pub table: &'e Table<Notes>,
     /// What alerts are open, by partition.
     pub open: &'e [Mutex<OpenAlerts>],
+    /// Which windows are looked at as time passes, by partition.
+    pub watched: &'e [Mutex<Watched>],
+    /// Nothing before this time will be counted any more, when that is known.
+    pub passed: Option<Timestamp>,
     /// What alerts there were, when this was counted before.
     pub recovery: Option<&'e Recovery>,
     /// Alerts that were told before and are not found again yet, if there are any.
@@ -101,6 +109,11 @@ impl Counting<'_> {
         counted.into_iter().for_each(|counted| all.add(counted));
         for level in 2..=self.shared.plan.levels() {
             self.chain(level, &mut all);
+        }
+        if let Some(passed) = self.passed {
+            let counted: Vec<Counted> =
+                (0..PARTITIONS).into_par_iter().map(|partition| self.pass(partition, passed)).collect();
+            counted.into_iter().for_each(|counted| all.add(counted));
         }
         // Only now: a window over findings may look idle until the findings of this batch are in it.
         let swept: Vec<Counted> =
@@ -141,6 +154,7 @@ impl Counting<'_> {
     fn count_in_order(&self, number: usize, order: &[Next<'_>], counted: &mut Counted) {
         let mut partition = self.table.partition(number);
         let mut open = self.open[number].lock().unwrap_or_else(PoisonError::into_inner);
+        let mut watched = self.watched[number].lock().unwrap_or_else(PoisonError::into_inner);
         let mut rest = order;
         while let Some(first) = rest.first() {
             // Observations about one subject that follow one another need one lookup.
@@ -157,7 +171,7 @@ impl Counting<'_> {
                 &mut |key, slot| removed.push((key, slot)),
                 |slots| {
                     for next in these {
-                        self.count_one(next, slots, &mut open, counted);
+                        self.count_one(next, slots, &mut open, &mut watched, counted);
                     }
                 },
             );
@@ -170,6 +184,7 @@ impl Counting<'_> {
         next: &Next<'_>,
         slots: &mut SubjectSlots<'_, Notes>,
         open: &mut OpenAlerts,
+        watched: &mut Watched,
         counted: &mut Counted,
     ) {
         let at = Timestamp::from_micros(next.at);
@@ -179,6 +194,14 @@ impl Counting<'_> {
         let is_inhibited = !planned.inhibited_by.is_empty()
             && slots.any(&planned.inhibited_by, |notes| notes.is_open_at(at));
         let slot = slots.slot(tap.window, &planned.spec, at);
+        let work = &self.works[next.work];
+        let source = &self.sources[work.chunk.source];
+        let taken = Taken { shared: self.shared, source, tap, at, work, record, cause: next.cause.copied() };
+        if let Measure::Baseline(asked) = &planned.spec.measure {
+            let mut following = Following { shared: self.shared, recovery: self.recovery, open, counted };
+            following.observe(&taken, next.observation, slot, asked, watched);
+            return;
+        }
         let reading = slot.window.observe(&planned.spec, at, next.observation.observed);
         if reading.holds && planned.feeds {
             let cause = Cause { window: tap.window, observed: reading.measured };
@@ -187,9 +210,6 @@ impl Counting<'_> {
         if !planned.reported {
             return;
         }
-        let work = &self.works[next.work];
-        let source = &self.sources[work.chunk.source];
-        let taken = Taken { shared: self.shared, source, tap, at, work, record, cause: next.cause.copied() };
         let opening = match open.has_room(tap.window, self.shared.rules[planned.rule].severity) {
             _ if let Some(recovery) = self.recovery => Opening::IfKnown(recovery),
             _ if is_inhibited => Opening::Inhibited,
@@ -214,6 +234,18 @@ impl Counting<'_> {
             *counted.refused.entry(planned.rule).or_default() += 1;
         }
         counted.inhibited += u64::from(outcome.inhibited);
+    }
+
+    /// Judges the ticks that are over.
+    fn pass(&self, number: usize, passed: Timestamp) -> Counted {
+        let mut counted = Counted::default();
+        let mut partition = self.table.partition(number);
+        let mut open = self.open[number].lock().unwrap_or_else(PoisonError::into_inner);
+        let mut watched = self.watched[number].lock().unwrap_or_else(PoisonError::into_inner);
+        let (shared, recovery) = (self.shared, self.recovery);
+        let mut following = Following { shared, recovery, open: &mut open, counted: &mut counted };
+        following.pass(&mut partition, &mut watched, passed.as_micros());
+        counted
     }
 
     fn sweep(&self, number: usize) -> Counted {

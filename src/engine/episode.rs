@@ -1,11 +1,14 @@
 //! What a window's readings become: evidence, an episode, an alert.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::recovery::{Absent, Recovery};
 use super::work::{Recall, Work};
 use super::{Shared, Source};
-use crate::alert::{Alert, Evidence, Ground, MAX_MATCHED, MAX_SAMPLES, MAX_VALUES, Matched, Sample};
+use crate::alert::{
+    Alert, Deviation, Evidence, Ground, MAX_MATCHED, MAX_SAMPLES, MAX_VALUES, Matched, Sample,
+};
 use crate::event::{Event, Timestamp, Value, field, micros};
 use crate::matching::observation::Tap;
 use crate::windows::Reading;
@@ -46,11 +49,14 @@ pub struct Notes {
     told: u64,
     last_seen: i64,
     quiet: i64,
+    /// Whether the window says when the episode is over, however long nothing is found.
+    is_held: bool,
 }
 
 impl Memo for Notes {
     fn holds_subject(&self, now: Timestamp) -> bool {
-        self.episode.is_some() && now.as_micros() <= self.last_seen.saturating_add(self.quiet)
+        self.episode.is_some()
+            && (self.is_held || now.as_micros() <= self.last_seen.saturating_add(self.quiet))
     }
 
     fn heap_bytes(&self) -> usize {
@@ -58,8 +64,10 @@ impl Memo for Notes {
         const TEXTS_OF_AN_ALERT: usize = 256;
         let evidence = self.episode.as_ref().map_or(&self.approach, |episode| &episode.evidence);
         let alert = self.episode.as_ref().map_or(0, |_| size_of::<Alert>() + TEXTS_OF_AN_ALERT);
+        let deviation = evidence.deviation.as_ref().map_or(0, |_| size_of::<Deviation>());
         let values: usize = evidence.values.iter().map(|value| size_of::<String>() + value.len()).sum();
         alert
+            + deviation
             + values
             + evidence.matched.capacity() * size_of::<Matched>()
             + evidence.samples.iter().map(Sample::bytes).sum::<usize>()
@@ -86,6 +94,36 @@ impl Notes {
         if self.episode.is_none() || self.holds_subject(now) { None } else { self.close() }
     }
 
+    /// Begins an episode that only its window can end. `quiet` is how long after its last finding it is over if the window
+    /// goes first.
+    pub fn hold(&mut self, episode: Alert, quiet: Duration) {
+        (self.last_seen, self.quiet) = (episode.last_seen_at.as_micros(), micros(quiet));
+        self.is_held = true;
+        self.episode = Some(Box::new(episode));
+    }
+
+    /// Takes a finding into an episode that is held.
+    pub fn go_on(&mut self, until: Timestamp, deviation: Deviation) {
+        self.last_seen = self.last_seen.max(until.as_micros());
+        let Some(episode) = &mut self.episode else { return };
+        episode.last_seen_at = episode.last_seen_at.max(until);
+        episode.evidence.findings += 1;
+        let is_more = episode.evidence.deviation.as_ref().is_none_or(|most| {
+            // A tick that was looked at while it grew says more when it is over.
+            most.bits < deviation.bits || most.at == deviation.at
+        });
+        if is_more {
+            episode.observed = deviation.observed;
+            episode.evidence.deviation = Some(Box::new(deviation));
+        }
+    }
+
+    /// Ends an episode that is held, at this time.
+    pub fn release(&mut self, at: Timestamp) -> Option<Alert> {
+        self.quiet = at.as_micros().saturating_sub(self.last_seen);
+        self.close()
+    }
+
     /// Ends the episode at the time at which it was over.
     pub fn close(&mut self) -> Option<Alert> {
         let mut alert = self.episode.take()?;
@@ -93,6 +131,7 @@ impl Notes {
         self.approach = Evidence::default();
         self.looks = 0;
         self.told = 0;
+        self.is_held = false;
         Some(*alert)
     }
 }
@@ -125,7 +164,7 @@ pub struct Cause {
 }
 
 /// The start of a text, as much as is kept.
-fn cut(text: &str) -> &str {
+pub(super) fn cut(text: &str) -> &str {
     &text[..text.floor_char_boundary(MAX_VALUE_BYTES)]
 }
 
@@ -227,7 +266,8 @@ impl Taken<'_> {
         outcome
     }
 
-    fn recall(&self) -> Event<'_> {
+    /// The event, decoded again.
+    pub fn recall(&self) -> Event<'_> {
         Recall::new(self.shared).event(self.work, self.source, self.record)
     }
 
@@ -319,7 +359,8 @@ impl Taken<'_> {
         }
     }
 
-    fn sample(&self, event: &Event<'_>) -> Sample {
+    /// The event as evidence.
+    pub fn sample(&self, event: &Event<'_>) -> Sample {
         let mut fields = serde_json::Map::new();
         for id in SAMPLED.iter().chain(&self.tap.fields) {
             let name = self.shared.schema.name(*id);

@@ -7,13 +7,15 @@
 //!    by partition of the window table. Stateless.
 //! 2. **settle** (one pass over the times): how far each source's clock is believed ([`crate::clock`]).
 //! 3. **count** (parallel, by partition, [`counting`]): observations are taken in by their windows, in the order of the
-//!    input, and readings judged ([`episode`]); then the same for windows over findings, level by level.
+//!    input, and readings judged ([`episode`]), or ticks ([`deviation`]); then the same for windows over findings, level
+//!    by level.
 //!
 //! What is the same for every order of work is decided by the input alone: chunks are cut without regard to the number
 //! of workers, and partitions are worked on one worker at a time. So the alerts are the same, to the byte, with any
 //! number of threads.
 
 pub mod counting;
+pub mod deviation;
 pub mod episode;
 pub mod open_alerts;
 pub mod recovery;
@@ -35,6 +37,7 @@ use crate::matching::observation::{Plan, Secret};
 use crate::rules::{Rule, RuleSet, Severity};
 use crate::windows::table::{PARTITIONS, Table, TableCounts};
 use counting::Counting;
+use deviation::Watched;
 use episode::Notes;
 use open_alerts::OpenAlerts;
 use recovery::{Absent, Recovery};
@@ -178,6 +181,8 @@ pub struct Counts {
     pub refused_alerts: Vec<u64>,
     /// Findings that opened no alert because another rule's is open about the same subject.
     pub inhibited_alerts: u64,
+    /// Observations that came when the tick of a baseline that they belong to had been judged.
+    pub late_for_tick: u64,
     /// Matches by index of the rule.
     pub matches: Vec<u64>,
 }
@@ -196,6 +201,9 @@ pub struct Engine {
     secret: Secret,
     table: Table<Notes>,
     open: Vec<Mutex<OpenAlerts>>,
+    watched: Vec<Mutex<Watched>>,
+    /// Nothing before this time will be counted any more; to be told to windows with the next count.
+    passed: Option<Timestamp>,
     readers: Vec<Mutex<Reader>>,
     pool: rayon::ThreadPool,
     counts: Counts,
@@ -230,6 +238,8 @@ impl Engine {
             secret: settings.secret,
             table: Table::new(settings.max_window_bytes),
             open: (0..PARTITIONS).map(|_| Mutex::default()).collect(),
+            watched: (0..PARTITIONS).map(|_| Mutex::default()).collect(),
+            passed: None,
             readers,
             pool,
             undecodable: Vec::new(),
@@ -325,12 +335,15 @@ impl Engine {
     /// do, with workers that never wait for one another.
     pub fn count_and_read(&mut self, until: Option<Timestamp>, chunks: Vec<Chunk>) -> Vec<Transition> {
         let works = std::mem::take(&mut self.pending);
+        let passed = self.passed.take();
         let mut next = self.works_for(chunks);
         let counting = Counting {
             shared: &self.shared,
             sources: &self.sources,
             table: &self.table,
             open: &self.open,
+            watched: &self.watched,
+            passed,
             recovery: self.recovery.as_ref(),
             absent: Some(&self.absent).filter(|absent| !absent.is_empty()),
             works: &works,
@@ -343,6 +356,7 @@ impl Engine {
         });
         self.counts.allowed_alerts += counted.allowed;
         self.counts.inhibited_alerts += counted.inhibited;
+        self.counts.late_for_tick += counted.late_for_tick;
         for (rule, refused) in counted.refused {
             self.counts.refused_alerts[rule] += refused;
         }
@@ -405,12 +419,13 @@ impl Engine {
         }
     }
 
-    /// Time has passed in which nothing came: ends the episodes that are over when nothing before `now` will be counted
-    /// any more.
+    /// Time has passed in which nothing came: ends the episodes that are over, and judges the ticks that are, when nothing
+    /// before `now` will be counted any more.
     pub fn advance_to(&mut self, now: Timestamp) -> Vec<Transition> {
         for partition in 0..PARTITIONS {
             self.table.partition(partition).advance_to(now);
         }
+        self.passed = Some(now);
         let mut transitions = self.count(None);
         transitions.extend(self.absent.over(&self.shared, now));
         transitions
@@ -461,6 +476,8 @@ impl Engine {
     pub fn finish(&mut self) -> (Vec<Transition>, Vec<Alert>) {
         let mut transitions = self.count(None);
         let now = self.sources.iter().filter_map(|source| source.clock.now()).max().unwrap_or_default();
+        self.passed = Some(now);
+        transitions.extend(self.count(None));
         let mut open = Vec::new();
         for partition in 0..PARTITIONS {
             self.table.partition(partition).for_each_slot(|_, slot| {

@@ -81,6 +81,7 @@ impl Engine {
                 }));
             });
             self.open[partition].get_mut().unwrap_or_else(PoisonError::into_inner).renumber(number);
+            self.watched[partition].get_mut().unwrap_or_else(PoisonError::into_inner).renumber(number);
         }
         let by_name = |counts: &[u64]| -> Vec<u64> {
             let known: HashMap<&str, u64> = self

@@ -15,6 +15,8 @@ use crate::rules::correlation::{Correlation, Kind};
 use crate::rules::detection::Comparison;
 use crate::rules::pattern::fold_case;
 use crate::rules::{Body, RuleSet};
+use crate::windows::baseline::detector::Values;
+use crate::windows::baseline::series::Asked;
 use crate::windows::table::Key;
 use crate::windows::{Measure, Observed, Spec};
 
@@ -381,8 +383,12 @@ fn spec_of(correlation: &Correlation, lateness: std::time::Duration) -> Spec {
         Kind::ValueAvg(_) => Measure::Mean,
         Kind::ValuePercentile(_, percentile) => Measure::Percentile(*percentile),
     };
+    let of_baseline = |baseline| {
+        let values = if matches!(measure, Measure::Sum) { Values::Numbers } else { Values::Counts };
+        Measure::Baseline(Asked { baseline, values })
+    };
     Spec {
-        measure,
+        measure: correlation.baseline.map_or(measure, of_baseline),
         span: correlation.timespan,
         lateness,
         condition: correlation.condition.iter().copied().collect(),
