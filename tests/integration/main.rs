@@ -6,6 +6,7 @@ mod architecture;
 mod baseline;
 mod command_line;
 mod corners;
+mod deviation;
 mod engine;
 mod hostile;
 mod journal;
