@@ -176,6 +176,7 @@ impl Counting<'_> {
                 },
             );
             removed.into_iter().for_each(|(key, slot)| resolve_removed(key, slot, &mut open, counted));
+            watched.tidy(&mut partition);
         }
     }
 

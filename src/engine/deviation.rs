@@ -20,11 +20,22 @@ use crate::windows::baseline::series::{Asked, Label, Series, Turn, Verdict};
 use crate::windows::table::{Key, Partition, Slot};
 use crate::windows::{Measure, Window};
 
+/// Windows that are noted without looking whether they are still there.
+const ROOM: usize = 1_024;
+
 /// The windows with a baseline in a partition of the table, by when they are to be looked at.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Watched {
     /// When, of whom, and the number of the window.
     due: BinaryHeap<Reverse<(i64, Key, u16)>>,
+    /// With so many it is looked which windows are gone, so that there are at most twice as many as there are windows.
+    room: usize,
+}
+
+impl Default for Watched {
+    fn default() -> Self {
+        Self { due: BinaryHeap::new(), room: ROOM }
+    }
 }
 
 impl Watched {
@@ -42,6 +53,21 @@ impl Watched {
             return None;
         }
         self.due.pop().map(|Reverse(next)| next)
+    }
+
+    /// Forgets windows that are gone, when there may be many of them.
+    pub fn tidy(&mut self, partition: &mut Partition<'_, Notes>) {
+        if self.due.len() < self.room {
+            return;
+        }
+        self.due.retain(|Reverse((due, key, window))| {
+            let is_there = partition.with_slot(*key, *window, |slot| match &slot.window {
+                Window::Baseline(series) => series.due == Some(*due),
+                _ => false,
+            });
+            is_there.unwrap_or(false)
+        });
+        self.room = ROOM.max(self.due.len() * 2);
     }
 
     /// Gives the windows new numbers; those that have none are gone.
@@ -208,5 +234,44 @@ fn deviation(verdict: &Verdict, asked: &Asked) -> Deviation {
         since: verdict.since,
         at: verdict.begin,
         tick: span_text(asked.baseline.tick),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::event::Timestamp;
+    use crate::rules::baseline::Baseline;
+    use crate::windows::baseline::detector::Values;
+    use crate::windows::table::Table;
+    use crate::windows::{Observed, Spec};
+
+    #[test]
+    fn windows_that_are_gone_are_not_watched_for_long() {
+        let asked = Asked { baseline: Baseline::default(), values: Values::Counts };
+        let spec = Spec {
+            measure: Measure::Baseline(asked),
+            span: Duration::from_secs(86_400),
+            lateness: Duration::ZERO,
+            condition: Default::default(),
+        };
+        let table: Table<Notes> = Table::new(1 << 20);
+        let mut watched = Watched::default();
+        let mut partition = table.partition(0);
+        for number in 0..20_000_u128 {
+            let key = Key(number << 64 | number << 70 >> 70 & 0x1f_ffff);
+            partition.with_subject(key, 1, &mut |_, _| {}, |slots| {
+                let slot = slots.slot(0, &spec, Timestamp::default());
+                let Window::Baseline(series) = &mut slot.window else { panic!("a baseline") };
+                series.observe(&spec, &asked, Timestamp::default(), Observed::Occurrence, &mut |_| {});
+                watched.watch(key, 0, series, &asked);
+            });
+            watched.tidy(&mut partition);
+            assert!(watched.due.len() <= ROOM * 2, "{}", watched.due.len());
+        }
+        drop(partition);
+        assert!(table.counts().evicted > 10_000, "{:?}", table.counts());
     }
 }

@@ -199,7 +199,8 @@ impl Plan {
                             grouping: grouping(&correlation.group_by),
                             subject_number: 0,
                             fields: correlation.group_by.iter().map(&mut field).collect(),
-                            may_miss: false,
+                            // What is usual for those of which it is not known: without it nobody would watch them.
+                            may_miss: correlation.baseline.is_some(),
                             value: match &correlation.kind {
                                 Kind::EventCount => ValueOf::Occurrence,
                                 Kind::Temporal | Kind::TemporalOrdered => ValueOf::Rule(place as u8),

@@ -7,7 +7,8 @@
 //! ```
 //!
 //! What the correlation measures, it then measures tick by tick. `timespan` is how long a subject of which nothing is seen
-//! is remembered. `condition` is what a tick above the baseline must satisfy besides.
+//! is remembered. `condition` is what a tick above the baseline must satisfy besides. Matches that lack a field of
+//! `group-by` are a subject of their own.
 
 use std::time::Duration;
 
