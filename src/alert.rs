@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 
 use crate::event::Timestamp;
 use crate::rules::baseline::{Baseline, Direction, Side};
-use crate::rules::correlation::Kind;
+use crate::rules::correlation::{Correlation, Kind};
 use crate::rules::detection::Comparison;
 use crate::rules::{Body, Rule, RuleSet, Severity};
 
@@ -41,6 +41,10 @@ pub fn quiet_after(rules: &RuleSet, rule: &Rule) -> Duration {
             let inputs = linked.inputs.iter().map(|input| &rules.rules[*input]);
             let correlations = inputs.filter(|input| matches!(input.body, Body::Correlation(_)));
             let longest = correlations.map(|input| quiet_after(rules, input)).max().unwrap_or(MIN_QUIET);
+            if linked.correlation.kind.is_long_lived() {
+                // Its timespan is how long something is known.
+                return longest;
+            }
             linked.correlation.timespan.max(longest)
         }
     }
@@ -116,6 +120,8 @@ pub struct Evidence {
     pub deviation: Option<Box<Deviation>>,
     /// Distinct values, some of them, for rules that count those.
     pub values: Vec<String>,
+    /// How many other values were known, for rules that look for new ones.
+    pub known: Option<u16>,
     /// Events, some of them.
     pub samples: Vec<Sample>,
 }
@@ -235,6 +241,23 @@ impl Condition {
         Self { kind, fields, comparisons, timespan: Duration::ZERO, text: text.to_owned() }
     }
 
+    fn of_first_seen(correlation: &Correlation, fields: &[String]) -> Self {
+        let what = fields.join(" + ");
+        let article = if what.starts_with(['a', 'e', 'i', 'o']) { "an" } else { "a" };
+        let span = span_in_words(correlation.timespan);
+        let by = match correlation.group_by.as_slice() {
+            [] => String::new(),
+            fields => format!(" for this {}", fields.join(" + ")),
+        };
+        Self {
+            kind: "first_seen",
+            fields: fields.to_vec(),
+            comparisons: Vec::new(),
+            timespan: correlation.timespan,
+            text: format!("{article} {what} not seen in {span}{by}"),
+        }
+    }
+
     /// The condition of a rule.
     pub fn of(rule: &Rule) -> Self {
         match &rule.body {
@@ -248,6 +271,7 @@ impl Condition {
             Body::Correlation(linked) => {
                 let correlation = &linked.correlation;
                 let (kind, fields, noun) = match &correlation.kind {
+                    Kind::FirstSeen { fields, .. } => return Self::of_first_seen(correlation, fields),
                     Kind::EventCount => ("event_count", Vec::new(), "events".to_owned()),
                     Kind::ValueCount(fields) => {
                         ("value_count", fields.clone(), format!("distinct {}", fields.join(" + ")))
@@ -329,6 +353,16 @@ pub fn span_text(span: Duration) -> String {
     }
 }
 
+/// A span in words: `90 days`.
+fn span_in_words(span: Duration) -> String {
+    let seconds = span.as_secs();
+    let units = [(86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second")];
+    let fits = |(length, _): &&(u64, &str)| seconds.is_multiple_of(*length);
+    let (length, unit) = units.iter().find(fits).copied().unwrap_or((1, "second"));
+    let plural = if seconds == length { "" } else { "s" };
+    format!("{} {unit}{plural}", seconds / length)
+}
+
 /// A whole number without decimals.
 fn number(value: f64) -> serde_json::Value {
     if value.fract() == 0.0 && value.abs() < 9e15 { (value as i64).into() } else { value.into() }
@@ -406,6 +440,9 @@ impl Serialize for Evidence {
         }
         if !self.values.is_empty() {
             map.serialize_entry("values", &self.values)?;
+        }
+        if let Some(known) = self.known {
+            map.serialize_entry("known", &known)?;
         }
         map.serialize_entry("samples", &self.samples)?;
         map.end()

@@ -20,11 +20,16 @@ pub fn write_alert(out: &mut dyn Write, head: &str, alert: &Value) -> io::Result
         out,
         "      {} to {end}   {}",
         time(&alert["opened_at"]),
-        observed(&alert["observed"], &text(&condition["text"]), condition["type"] == "match")
+        observed(&alert["observed"], &text(&condition["text"]), &condition["type"])
     )?;
     for ground in evidence["grounds"].as_array().into_iter().flatten() {
         let (rule, condition) = (text(&ground["rule"]), text(&ground["condition"]));
         writeln!(out, "      {rule}: {} (asked for: {condition})", amount(&ground["observed"]))?;
+    }
+    if condition["type"] == "first_seen" {
+        let values = evidence["values"].as_array().into_iter().flatten().map(text);
+        let values = values.collect::<Vec<_>>().join(", ");
+        writeln!(out, "      new: {values} ({} others known)", amount(&evidence["known"]))?;
     }
     let matched = evidence["matched"].as_array().into_iter().flatten();
     let matched: Vec<String> =
@@ -53,8 +58,10 @@ fn subject(fields: &Value) -> String {
 }
 
 /// What was observed, and what the rule asks for.
-fn observed(value: &Value, condition: &str, is_match: bool) -> String {
+fn observed(value: &Value, condition: &str, kind: &Value) -> String {
+    let is_match = kind == "match";
     match amount(value) {
+        _ if kind == "first_seen" => condition.to_owned(),
         one if is_match && one == "1" => "1 event matches".to_owned(),
         many if is_match => format!("{many} events match"),
         measured => format!("observed {measured} (asked for: {condition})"),

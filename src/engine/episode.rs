@@ -11,8 +11,8 @@ use crate::alert::{
 };
 use crate::event::{Event, Timestamp, Value, field, micros};
 use crate::matching::observation::Tap;
-use crate::windows::Reading;
 use crate::windows::table::{Memo, Slot};
+use crate::windows::{Detail, Reading};
 
 /// Events looked at again for evidence, of each episode or approach to one. Looking again costs a decoding.
 const MAX_LOOKS: u8 = 32;
@@ -255,6 +255,12 @@ impl Taken<'_> {
                 notes.approach = Evidence::default();
                 notes.looks = 0;
             }
+        }
+        if reading.holds
+            && let Some(episode) = &mut notes.episode
+            && let Some(Detail::New { known }) = slot.window.detail()
+        {
+            episode.evidence.known.get_or_insert(known);
         }
         let opened =
             reading.holds && notes.episode.as_ref().is_some_and(|episode| episode.evidence.findings == 0);

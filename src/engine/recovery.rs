@@ -14,7 +14,6 @@ use super::{Engine, Shared, Transition};
 use crate::alert::{Alert, Condition, Evidence, RuleName};
 use crate::event::Timestamp;
 use crate::rules::Severity;
-use crate::windows::Measure;
 
 /// An alert that was told before, as far as it is needed to go on with it: what [`Alert`] writes of itself as JSON.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -202,9 +201,12 @@ impl Engine {
     /// its rule's quiet time, and the events behind them older by a window.
     pub fn looks_back(&self) -> Duration {
         let windows = &self.shared.plan.windows;
-        // What is usual is not learnt again out of a journal: it would take weeks.
-        let sliding = windows.iter().filter(|window| !matches!(window.spec.measure, Measure::Baseline(_)));
-        let longest = sliding.map(|window| window.spec.span + self.shared.rules[window.rule].quiet);
+        let longest = windows.iter().map(|window| {
+            // What goes back for months is not read again.
+            let is_long_lived = window.spec.measure.is_long_lived();
+            let span = if is_long_lived { Duration::ZERO } else { window.spec.span };
+            span + self.shared.rules[window.rule].quiet
+        });
         longest.max().unwrap_or_default() + self.tolerance.lateness
     }
 

@@ -8,6 +8,7 @@ use crate::decode::{Decoded, Decoder, Format, Tally, Undecodable};
 use crate::event::{Class, Event, Timestamp};
 use crate::matching::Scanner;
 use crate::matching::observation::{Observation, Uncounted};
+use crate::windows::Observed;
 use crate::windows::table::{Key, PARTITIONS};
 
 /// Undecodable lines kept to be shown, of each piece of log.
@@ -334,15 +335,16 @@ impl Reader {
                     for &rule in &self.matched {
                         matches[rule] += 1;
                         let taps = shared.plan.taps_of(rule);
-                        if !taps.is_empty() && shared.is_allowed(&event, rule) {
-                            counts.allowed += 1;
-                            continue;
-                        }
+                        let is_allowed = !taps.is_empty() && shared.is_allowed(&event, rule);
+                        counts.allowed += u64::from(is_allowed);
                         for &number in taps {
                             let tap = shared.plan.tap(number);
                             let outer = shared.plan.windows[usize::from(tap.window)].rule;
-                            if outer != rule && shared.is_allowed(&event, outer) {
-                                counts.allowed += 1;
+                            let is_outer_allowed =
+                                !is_allowed && outer != rule && shared.is_allowed(&event, outer);
+                            counts.allowed += u64::from(is_outer_allowed);
+                            let is_fine = is_allowed || is_outer_allowed;
+                            if is_fine && !tap.takes_note_of_allowed() {
                                 continue;
                             }
                             let key = match last_key {
@@ -355,6 +357,10 @@ impl Reader {
                             let found = key.and_then(|key| Ok((key, shared.plan.observed(tap, &event)?)));
                             match found {
                                 Ok((key, observed)) => {
+                                    let observed = match observed {
+                                        Observed::Hash(hash) if is_fine => Observed::Fine(hash),
+                                        other => other,
+                                    };
                                     let observation = Observation { key, observed, record, tap: number };
                                     let list = if tap.level == 1 { &mut *observations } else { &mut *later };
                                     let mut same =

@@ -10,13 +10,14 @@ use std::net::{IpAddr, Ipv6Addr};
 use siphasher::sip128::{Hasher128 as _, SipHasher13};
 use smallvec::SmallVec;
 
-use crate::event::{Event, FieldId, Schema, Value, field};
+use crate::event::{Event, FieldId, Schema, Value, field, micros};
 use crate::rules::correlation::{Correlation, Kind};
 use crate::rules::detection::Comparison;
 use crate::rules::pattern::fold_case;
 use crate::rules::{Body, RuleSet};
 use crate::windows::baseline::detector::Values;
 use crate::windows::baseline::series::Asked;
+use crate::windows::seen::Learning;
 use crate::windows::table::Key;
 use crate::windows::{Measure, Observed, Spec};
 
@@ -102,6 +103,8 @@ enum ValueOf {
     Occurrence,
     Rule(u8),
     Distinct(SmallVec<[FieldId; 1]>),
+    /// A value that may be new.
+    Seen(SmallVec<[FieldId; 1]>),
     Number(FieldId),
 }
 
@@ -207,6 +210,9 @@ impl Plan {
                                 Kind::ValueCount(fields) => {
                                     ValueOf::Distinct(fields.iter().map(&mut field).collect())
                                 }
+                                Kind::FirstSeen { fields, .. } => {
+                                    ValueOf::Seen(fields.iter().map(&mut field).collect())
+                                }
                                 Kind::ValueSum(name)
                                 | Kind::ValueAvg(name)
                                 | Kind::ValuePercentile(name, _) => ValueOf::Number(field(name)),
@@ -304,7 +310,7 @@ impl Plan {
             ValueOf::Number(id) => {
                 event.get(*id).to_number().map(Observed::Number).ok_or(Uncounted::MissingValue)
             }
-            ValueOf::Distinct(fields) => {
+            ValueOf::Distinct(fields) | ValueOf::Seen(fields) => {
                 let mut hasher = SipHasher13::new_with_key(&self.secret);
                 for id in fields {
                     let part = (Part { event, id: *id }).normalised().ok_or(Uncounted::MissingValue)?;
@@ -324,13 +330,18 @@ impl Tap {
 
     /// Whether it is distinct values that count.
     pub const fn counts_values(&self) -> bool {
-        matches!(self.value, ValueOf::Distinct(_))
+        matches!(self.value, ValueOf::Distinct(_) | ValueOf::Seen(_))
+    }
+
+    /// Whether what the allowlist knows is taken note of all the same: it is not new when it comes again.
+    pub const fn takes_note_of_allowed(&self) -> bool {
+        matches!(self.value, ValueOf::Seen(_))
     }
 
     /// The distinct value that counts, for people; `None` when it is not values that count.
     pub fn value(&self, event: &Event<'_>) -> Option<String> {
         match &self.value {
-            ValueOf::Distinct(fields) => {
+            ValueOf::Distinct(fields) | ValueOf::Seen(fields) => {
                 let parts: Vec<_> = fields.iter().map(|id| Part { event, id: *id }.display()).collect();
                 Some(parts.join(" "))
             }
@@ -383,6 +394,9 @@ fn spec_of(correlation: &Correlation, lateness: std::time::Duration) -> Spec {
         Kind::ValueSum(_) => Measure::Sum,
         Kind::ValueAvg(_) => Measure::Mean,
         Kind::ValuePercentile(_, percentile) => Measure::Percentile(*percentile),
+        Kind::FirstSeen { learn, max_values, .. } => {
+            Measure::New(Learning { span_micros: micros(*learn), max_values: *max_values })
+        }
     };
     let of_baseline = |baseline| {
         let values = if matches!(measure, Measure::Sum) { Values::Numbers } else { Values::Counts };

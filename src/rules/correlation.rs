@@ -6,7 +6,7 @@ use super::baseline::Baseline;
 use super::detection::Comparison;
 use super::fault::Faults;
 use super::nearest::did_you_mean;
-use super::yaml::{Data, Node};
+use super::yaml::{Data, Entry, Node};
 
 /// A correlation as its author wrote it, with references not yet resolved.
 #[derive(Clone, Debug, PartialEq)]
@@ -55,6 +55,31 @@ pub enum Kind {
     ValueAvg(String),
     /// A percentile of a number, from 0 to 100, interpolated between neighbours.
     ValuePercentile(String, f64),
+    /// A value of the fields together that is new for the group. The timespan is how long a value is known that is not
+    /// seen again.
+    FirstSeen {
+        /// The fields; a match without one of them is not counted.
+        fields: Vec<String>,
+        /// How long a group is looked at before anything is new for it.
+        learn: Duration,
+        /// Most values that are known of a group.
+        max_values: u16,
+    },
+}
+
+impl Kind {
+    /// The key of the map that says it.
+    pub const fn section(&self) -> &'static str {
+        match self {
+            Self::FirstSeen { .. } => "first_seen",
+            _ => "correlation",
+        }
+    }
+
+    /// Whether what is known of a group is to outlast a restart: it goes back further than what is read again.
+    pub const fn is_long_lived(&self) -> bool {
+        matches!(self, Self::FirstSeen { .. })
+    }
 }
 
 /// Most rules a correlation refers to.
@@ -71,22 +96,12 @@ pub fn parse(node: &Node, generate: Option<bool>, faults: &mut Faults) -> Option
         return None;
     };
     let before = faults.count();
-    for entry in entries {
-        if !KEYS.contains(&entry.key.as_str()) {
-            faults.note(
-                entry.line,
-                &format!("correlation.{}", entry.key),
-                format!("one of {}{}", KEYS.join(", "), did_you_mean(&entry.key, KEYS.iter().copied())),
-            );
-        }
-    }
-    let rules = names(node, "rules", faults);
-    if rules.is_empty() && faults.count() == before {
-        faults.note(node.line, "correlation.rules", "the id or name of a rule at least".to_owned());
-    }
-    let group_by = if node.get("group-by").is_some() { names(node, "group-by", faults) } else { Vec::new() };
-    let timespan = timespan(node, faults);
-    let aliases = aliases(node, &rules, faults);
+    let section = Section { node, name: "correlation" };
+    section.check_keys(entries, KEYS, faults);
+    let rules = section.rules(faults);
+    let group_by = section.names("group-by", faults);
+    let timespan = section.span("timespan", None, faults);
+    let aliases = section.aliases(&rules, faults);
     let word = match node.get("type") {
         Some(word) => word.text().map(|text| (text, word.line)),
         None => None,
@@ -96,19 +111,12 @@ pub fn parse(node: &Node, generate: Option<bool>, faults: &mut Faults) -> Option
         condition(node, "", rules.len(), faults);
         return None;
     };
-    let most = if word.starts_with("temporal") { MAX_TEMPORAL_RULES } else { MAX_RULES };
-    if rules.len() > most {
-        faults.note(node.line, "correlation.rules", format!("at most {most} rules for {word}"));
+    if word.starts_with("temporal") && rules.len() > MAX_TEMPORAL_RULES {
+        let expected = format!("at most {MAX_TEMPORAL_RULES} rules for {word}");
+        faults.note(node.line, "correlation.rules", expected);
     }
     let condition = condition(node, word, rules.len(), faults);
-    let generate = match node.get("generate").map(|node| (&node.data, node.line)) {
-        None => generate.unwrap_or(false),
-        Some((Data::Bool(value), _)) => *value,
-        Some((_, line)) => {
-            faults.note(line, "correlation.generate", "true or false".to_owned());
-            false
-        }
-    };
+    let generate = section.generate(generate, faults);
     let one_field = |fields: &[String], faults: &mut Faults| -> Option<String> {
         match fields {
             [field] => Some(field.clone()),
@@ -176,37 +184,121 @@ pub fn parse(node: &Node, generate: Option<bool>, faults: &mut Faults) -> Option
 const TYPES: &str = "event_count, value_count, temporal, temporal_ordered, value_sum, value_avg, value_percentile \
      or value_median";
 
-fn names(node: &Node, key: &str, faults: &mut Faults) -> Vec<String> {
-    let path = format!("correlation.{key}");
-    let Some(list) = node.get(key) else { return Vec::new() };
-    let mut names = Vec::new();
-    for item in list.one_or_many() {
-        match item.scalar_text() {
-            Some(name) if names.contains(&name) => {
-                faults.note(item.line, &path, format!("each name once: '{name}' stands twice"));
-            }
-            Some(name) => names.push(name),
-            None => faults.note(item.line, &path, format!("text or a list of texts, not {}", item.kind())),
-        }
-    }
-    names
+/// The map of a rule about many events, for what all kinds of them have.
+#[derive(Clone, Copy)]
+pub(super) struct Section<'n> {
+    /// The map.
+    pub node: &'n Node,
+    /// Its key.
+    pub name: &'static str,
 }
 
-fn timespan(node: &Node, faults: &mut Faults) -> Option<Duration> {
-    let Some(value) = node.get("timespan") else {
-        faults.note(node.line, "correlation.timespan", "a span such as 30s, 5m, 2h or 1d".to_owned());
-        return None;
-    };
-    let span = value.text().and_then(parse_span);
-    if span.is_none() {
-        let got = value.scalar_text().unwrap_or_else(|| value.kind().to_owned());
-        faults.note(
-            value.line,
-            "correlation.timespan",
-            format!("a span such as 30s, 5m, 2h or 1d, not '{got}'"),
-        );
+impl<'n> Section<'n> {
+    /// The path of one of its keys.
+    pub fn path(self, key: &str) -> String {
+        format!("{}.{key}", self.name)
     }
-    span
+
+    /// Notes the keys that are not known.
+    pub fn check_keys(self, entries: &[Entry], known: &[&str], faults: &mut Faults) {
+        for entry in entries.iter().filter(|entry| !known.contains(&entry.key.as_str())) {
+            let nearest = did_you_mean(&entry.key, known.iter().copied());
+            faults.note(entry.line, &self.path(&entry.key), format!("one of {}{nearest}", known.join(", ")));
+        }
+    }
+
+    /// The rules it refers to: one at least.
+    pub fn rules(self, faults: &mut Faults) -> Vec<String> {
+        let before = faults.count();
+        let rules = self.names("rules", faults);
+        if rules.is_empty() && faults.count() == before {
+            let expected = "the id or name of a rule at least".to_owned();
+            faults.note(self.node.line, &self.path("rules"), expected);
+        }
+        if rules.len() > MAX_RULES {
+            faults.note(self.node.line, &self.path("rules"), format!("at most {MAX_RULES} rules"));
+        }
+        rules
+    }
+
+    /// A list of names, each once.
+    pub fn names(self, key: &str, faults: &mut Faults) -> Vec<String> {
+        let path = self.path(key);
+        let Some(list) = self.node.get(key) else { return Vec::new() };
+        let mut names = Vec::new();
+        for item in list.one_or_many() {
+            match item.scalar_text() {
+                Some(name) if names.contains(&name) => {
+                    faults.note(item.line, &path, format!("each name once: '{name}' stands twice"));
+                }
+                Some(name) => names.push(name),
+                None => {
+                    faults.note(item.line, &path, format!("text or a list of texts, not {}", item.kind()));
+                }
+            }
+        }
+        names
+    }
+
+    /// A span, which must be there unless there is a default.
+    pub fn span(self, key: &str, default: Option<Duration>, faults: &mut Faults) -> Option<Duration> {
+        const EXPECTED: &str = "a span such as 30s, 5m, 2h or 1d";
+        let Some(value) = self.node.get(key) else {
+            if default.is_none() {
+                faults.note(self.node.line, &self.path(key), EXPECTED.to_owned());
+            }
+            return default;
+        };
+        let span = value.text().and_then(parse_span);
+        if span.is_none() {
+            let got = value.scalar_text().unwrap_or_else(|| value.kind().to_owned());
+            faults.note(value.line, &self.path(key), format!("{EXPECTED}, not '{got}'"));
+        }
+        span
+    }
+
+    /// Whether the rules it refers to also report by themselves.
+    pub fn generate(self, default: Option<bool>, faults: &mut Faults) -> bool {
+        match self.node.get("generate").map(|node| (&node.data, node.line)) {
+            None => default.unwrap_or(false),
+            Some((Data::Bool(value), _)) => *value,
+            Some((_, line)) => {
+                faults.note(line, &self.path("generate"), "true or false".to_owned());
+                false
+            }
+        }
+    }
+
+    /// Names that stand for another field in each rule.
+    pub fn aliases(self, rules: &[String], faults: &mut Faults) -> Vec<Alias> {
+        let Some(aliases) = self.node.get("aliases") else { return Vec::new() };
+        let mut parsed = Vec::new();
+        if !matches!(aliases.data, Data::Map(_)) {
+            let expected = format!("a map of aliases, not {}", aliases.kind());
+            faults.note(aliases.line, &self.path("aliases"), expected);
+        }
+        for entry in aliases.entries() {
+            let path = self.path(&format!("aliases.{}", entry.key));
+            let mut fields = Vec::new();
+            if !matches!(entry.value.data, Data::Map(_)) {
+                faults.note(entry.line, &path, "a map from rule to field".to_owned());
+            }
+            for field in entry.value.entries() {
+                if !rules.contains(&field.key) {
+                    faults.note(field.line, &path, format!("a rule out of 'rules', not '{}'", field.key));
+                }
+                match field.value.text() {
+                    Some(name) => fields.push((field.key.clone(), name.to_owned())),
+                    None => {
+                        let expected = format!("the name of a field, not {}", field.value.kind());
+                        faults.note(field.line, &path, expected);
+                    }
+                }
+            }
+            parsed.push(Alias { name: entry.key.clone(), fields });
+        }
+        parsed
+    }
 }
 
 /// A span such as `30s`, `5m`, `2h`, `1d`, `1w`, `1M` or `1y`, longer than nothing and at most a year.
@@ -300,34 +392,6 @@ fn condition(node: &Node, kind: &str, rules: usize, faults: &mut Faults) -> Cond
         faults.note(condition.line, "correlation.condition", "a comparison such as 'gte: 10'".to_owned());
     }
     parts
-}
-
-fn aliases(node: &Node, rules: &[String], faults: &mut Faults) -> Vec<Alias> {
-    let Some(aliases) = node.get("aliases") else { return Vec::new() };
-    let mut parsed = Vec::new();
-    if !matches!(aliases.data, Data::Map(_)) {
-        faults.note(aliases.line, "correlation.aliases", format!("a map of aliases, not {}", aliases.kind()));
-    }
-    for entry in aliases.entries() {
-        let path = format!("correlation.aliases.{}", entry.key);
-        let mut fields = Vec::new();
-        if !matches!(entry.value.data, Data::Map(_)) {
-            faults.note(entry.line, &path, "a map from rule to field".to_owned());
-        }
-        for field in entry.value.entries() {
-            if !rules.contains(&field.key) {
-                faults.note(field.line, &path, format!("a rule out of 'rules', not '{}'", field.key));
-            }
-            match field.value.text() {
-                Some(name) => fields.push((field.key.clone(), name.to_owned())),
-                None => {
-                    faults.note(field.line, &path, format!("the name of a field, not {}", field.value.kind()))
-                }
-            }
-        }
-        parsed.push(Alias { name: entry.key.clone(), fields });
-    }
-    parsed
 }
 
 #[cfg(test)]

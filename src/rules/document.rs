@@ -6,7 +6,7 @@ use super::extension::Extension;
 use super::fault::{Faults, Place, RuleError};
 use super::nearest::{did_you_mean, misspelt};
 use super::yaml::{self, Data, Node};
-use super::{Body, Detection, LinkedCorrelation, Rule, Severity, correlation, detection};
+use super::{Body, Detection, LinkedCorrelation, Rule, Severity, correlation, detection, first_seen};
 use crate::event::Class;
 
 /// The default for what one episode of a detection is about.
@@ -65,49 +65,7 @@ fn read_document(document: &Node, file: &str, builtin: bool, faults: &mut Faults
             None
         }
     };
-    let body = match (document.get("detection"), document.get("correlation")) {
-        (Some(detection), None) => {
-            let classes = classes_of(document, line, faults);
-            if let Some((_, line)) = extension.baseline {
-                faults.note(
-                    line,
-                    "x-watchbell.baseline",
-                    "a correlation beside it, not a detection".to_owned(),
-                );
-            }
-            detection::parse(detection, &extension.placeholders, faults).map(|expression| {
-                let group_by =
-                    extension.group_by.clone().unwrap_or_else(|| vec![DEFAULT_GROUP_BY.to_owned()]);
-                let timespan = extension.timespan.unwrap_or(DEFAULT_TIMESPAN);
-                Body::Detection(Detection { classes, expression, group_by, timespan })
-            })
-        }
-        (None, Some(node)) => {
-            if extension.group_by.is_some() || extension.timespan.is_some() {
-                faults.note(
-                    node.line,
-                    "x-watchbell",
-                    "no group-by or timespan there: a correlation has its own".to_owned(),
-                );
-            }
-            correlation::parse(node, generate, faults).map(|mut correlation| {
-                if let Some((baseline, _)) = &extension.baseline {
-                    baseline.check(&correlation, node.line, faults);
-                    correlation.baseline = Some(*baseline);
-                }
-                Body::Correlation(LinkedCorrelation { correlation, inputs: Vec::new(), level: 0 })
-            })
-        }
-        (Some(_), Some(node)) => {
-            faults.note(node.line, "correlation", "a detection or a correlation, not both".to_owned());
-            None
-        }
-        (None, None) if !is_missing(document, "detection") || !is_missing(document, "correlation") => None,
-        (None, None) => {
-            faults.note(line, "detection", "a detection or a correlation".to_owned());
-            None
-        }
-    };
+    let body = body_of(document, line, &extension, generate, faults);
     Some(Rule {
         id: text_of(document, "id", faults),
         name: text_of(document, "name", faults),
@@ -125,6 +83,54 @@ fn read_document(document: &Node, file: &str, builtin: bool, faults: &mut Faults
     })
 }
 
+/// The keys under which a rule says what it looks for, one of which it has.
+const BODIES: [&str; 3] = ["detection", "correlation", "first_seen"];
+
+fn body_of(
+    document: &Node,
+    line: usize,
+    extension: &Extension,
+    generate: Option<bool>,
+    faults: &mut Faults,
+) -> Option<Body> {
+    let mut bodies = BODIES.iter().filter_map(|key| Some((*key, document.get(key)?)));
+    let Some((key, node)) = bodies.next() else {
+        if BODIES.iter().all(|key| is_missing(document, key)) {
+            faults.note(line, "detection", format!("one of {}", BODIES.join(", ")));
+        }
+        return None;
+    };
+    if let Some((other, second)) = bodies.next() {
+        let (later, place) = if second.line > node.line { (other, second) } else { (key, node) };
+        faults.note(place.line, later, format!("one of {}, not several", BODIES.join(", ")));
+        return None;
+    }
+    if let Some((_, line)) = extension.baseline.as_ref().filter(|_| key != "correlation") {
+        let expected = format!("a correlation beside it, not a {key}");
+        faults.note(*line, "x-watchbell.baseline", expected);
+    }
+    if key == "detection" {
+        let classes = classes_of(document, line, faults);
+        let expression = detection::parse(node, &extension.placeholders, faults)?;
+        let group_by = extension.group_by.clone().unwrap_or_else(|| vec![DEFAULT_GROUP_BY.to_owned()]);
+        let timespan = extension.timespan.unwrap_or(DEFAULT_TIMESPAN);
+        return Some(Body::Detection(Detection { classes, expression, group_by, timespan }));
+    }
+    if extension.group_by.is_some() || extension.timespan.is_some() {
+        let expected = format!("no group-by or timespan there: a {key} has its own");
+        faults.note(node.line, "x-watchbell", expected);
+    }
+    let mut correlation = match key {
+        "first_seen" => first_seen::parse(node, generate, faults)?,
+        _ => correlation::parse(node, generate, faults)?,
+    };
+    if let Some((baseline, _)) = extension.baseline.as_ref().filter(|_| key == "correlation") {
+        baseline.check(&correlation, node.line, faults);
+        correlation.baseline = Some(*baseline);
+    }
+    Some(Body::Correlation(LinkedCorrelation { correlation, inputs: Vec::new(), level: 0 }))
+}
+
 /// The keys that Sigma has for rules, correlations, filters and collections of them, and ours.
 const KEYS: &[&str] = &[
     "action",
@@ -136,6 +142,7 @@ const KEYS: &[&str] = &[
     "falsepositives",
     "fields",
     "filter",
+    "first_seen",
     "generate",
     "id",
     "level",

@@ -12,6 +12,7 @@ mod document;
 mod extension;
 pub mod fault;
 pub mod files;
+mod first_seen;
 pub mod nearest;
 pub mod pattern;
 pub mod regex;

@@ -165,11 +165,11 @@ impl RuleSet {
             }
             for (index, expected) in broken.into_iter().rev() {
                 let rule = self.rules.remove(index);
-                self.errors.push(RuleError {
-                    place: rule.place,
-                    key: "correlation.rules".to_owned(),
-                    expected,
-                });
+                let section = match &rule.body {
+                    Body::Correlation(linked) => linked.correlation.kind.section(),
+                    Body::Detection(_) => "detection",
+                };
+                self.errors.push(RuleError { place: rule.place, key: format!("{section}.rules"), expected });
             }
         }
         self.find_reported();

@@ -6,8 +6,8 @@
 //!
 //! The memory of a window is bounded whatever its threshold. Each kind is exact up to a stated size and has a stated
 //! error beyond it: [`runs`] (counts, sums, means), [`distinct`] (distinct values, and rules that matched),
-//! [`order`] (rules that matched in order), [`sample`] (percentiles). [`baseline`] does not slide: it goes in ticks, and
-//! compares each with those before. [`table`] bounds the number of windows.
+//! [`order`] (rules that matched in order), [`sample`] (percentiles), [`seen`] (values that are new). [`baseline`] does
+//! not slide: it goes in ticks, and compares each with those before. [`table`] bounds the number of windows.
 //!
 //! Nothing here knows what is counted, or reads a clock.
 
@@ -16,6 +16,7 @@ pub mod distinct;
 pub mod order;
 pub mod runs;
 pub mod sample;
+pub mod seen;
 pub mod table;
 
 use std::time::Duration;
@@ -29,6 +30,7 @@ use distinct::Distinct;
 use order::Order;
 use runs::{Runs, Sum};
 use sample::Sample;
+use seen::{Learning, Seen};
 
 /// What a window measures.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -47,6 +49,15 @@ pub enum Measure {
     Percentile(f64),
     /// How surprising a tick is to whoever knows those before it.
     Baseline(Asked),
+    /// Whether a value is new.
+    New(Learning),
+}
+
+impl Measure {
+    /// Whether a window is to outlast a restart: it knows more than what is read again can tell.
+    pub const fn is_long_lived(&self) -> bool {
+        matches!(self, Self::Baseline(_) | Self::New(_))
+    }
 }
 
 /// What is asked of a window.
@@ -70,6 +81,10 @@ impl Spec {
 
     /// Whether a measure is at least half way to the condition, for conditions that ask for much.
     pub fn is_half_way(&self, measured: f64) -> bool {
+        if self.measure.is_long_lived() {
+            // It is there or not.
+            return false;
+        }
         self.condition.iter().all(|(comparison, threshold)| match comparison {
             Comparison::Gte | Comparison::Gt | Comparison::Eq => measured * 2.0 >= *threshold,
             Comparison::Lt | Comparison::Lte | Comparison::Neq => true,
@@ -135,6 +150,18 @@ pub enum Observed {
     Rules(u32),
     /// A number.
     Number(f64),
+    /// A keyed hash of a value that is known to be fine: from now on it is not new, and nothing is found.
+    Fine(u64),
+}
+
+/// What a window can say of what it has just found, beside its measure.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Detail {
+    /// A value is new.
+    New {
+        /// How many others were known.
+        known: u16,
+    },
 }
 
 /// A window of any kind.
@@ -152,6 +179,8 @@ pub enum Window {
     Sample(Box<Sample>),
     /// Ticks and what is usual.
     Baseline(Box<Series>),
+    /// Values that are new.
+    Seen(Box<Seen>),
 }
 
 impl Window {
@@ -164,6 +193,7 @@ impl Window {
             Measure::Sum | Measure::Mean => Self::Sum(Box::default()),
             Measure::Percentile(_) => Self::Sample(Box::default()),
             Measure::Baseline(asked) => Self::Baseline(Box::new(Series::new(&asked))),
+            Measure::New(_) => Self::Seen(Box::default()),
         }
     }
 
@@ -189,8 +219,23 @@ impl Window {
             (Self::Sample(sample), Observed::Number(number)) => sample.observe(spec, at, number),
             // What is found of ticks is more than a reading, and often of another time: [`Series::observe`] tells it.
             (Self::Baseline(_), _) => Reading::nothing(at.as_micros()),
+            (Self::Seen(seen), Observed::Hash(hash) | Observed::Fine(hash)) => match spec.measure {
+                Measure::New(learning) => {
+                    let is_fine = matches!(observed, Observed::Fine(_));
+                    seen.observe(spec, learning, at, hash, is_fine)
+                }
+                _ => Reading::nothing(at.as_micros()),
+            },
             // An observation without the value that is measured is not an observation of it.
             _ => Reading::nothing(at.as_micros()),
+        }
+    }
+
+    /// What there is to say of the last observation, when it was found to satisfy the condition.
+    pub fn detail(&self) -> Option<Detail> {
+        match self {
+            Self::Seen(seen) => Some(Detail::New { known: seen.known() }),
+            _ => None,
         }
     }
 
@@ -203,6 +248,7 @@ impl Window {
             Self::Order(order) => size_of::<Order>() + order.heap_bytes(),
             Self::Sample(sample) => size_of::<Sample>() + sample.heap_bytes(),
             Self::Baseline(series) => size_of::<Series>() + series.heap_bytes(),
+            Self::Seen(seen) => size_of::<Seen>() + seen.heap_bytes(),
         }
     }
 }

@@ -8,6 +8,7 @@ mod command_line;
 mod corners;
 mod deviation;
 mod engine;
+mod first_seen;
 mod hostile;
 mod journal;
 mod journal_cli;
