@@ -12,7 +12,7 @@ use crate::allowlist::EntryConfig;
 use crate::clock::Tolerance;
 use crate::rules::fault::Place;
 use crate::rules::nearest;
-use crate::{decode, facts, journal, serve, sources, stream};
+use crate::{decode, facts, geo, journal, serve, sources, stream};
 
 /// A configuration file, in TOML.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -23,6 +23,8 @@ pub struct Config {
     /// What is known to be fine: `[[allowlist]]`.
     #[serde(deserialize_with = "located")]
     pub allowlist: Vec<EntryConfig>,
+    /// Where addresses are: `[geo]`.
+    pub geo: geo::Config,
     /// How far clocks are believed: `[clock]`.
     pub clock: ClockConfig,
     /// How much memory may be taken: `[memory]`.

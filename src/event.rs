@@ -212,6 +212,33 @@ well_known_fields! {
     WHATSAPP_TEST = "whatsapp.test";
     /// True of what a phone hands over of its past.
     WHATSAPP_BACKFILL = "whatsapp.backfill";
+    /// Where the client is, if the log says so or there is a database that does: the country, in two letters.
+    GEO_COUNTRY = "source.geo.country_iso_code";
+    /// The city, in English.
+    GEO_CITY = "source.geo.city_name";
+    /// Degrees to the north.
+    GEO_LATITUDE = "source.geo.location.lat";
+    /// Degrees to the east.
+    GEO_LONGITUDE = "source.geo.location.lon";
+    /// The number of the client's network (autonomous system).
+    AS_NUMBER = "source.as.number";
+    /// Its name.
+    AS_ORGANISATION = "source.as.organization.name";
+}
+
+impl FieldId {
+    /// Whether the field says where the client is, which a database may know.
+    pub const fn is_geo(self) -> bool {
+        matches!(
+            self,
+            field::GEO_COUNTRY
+                | field::GEO_CITY
+                | field::GEO_LATITUDE
+                | field::GEO_LONGITUDE
+                | field::AS_NUMBER
+                | field::AS_ORGANISATION
+        )
+    }
 }
 
 /// Names of the Sigma taxonomy for the categories `webserver` and `proxy`, and spellings met in the wild.

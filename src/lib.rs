@@ -13,6 +13,7 @@
 //! |---|---|---|
 //! | 0 | [`event`] | the [`Event`](event::Event): what happened, in ECS names; time; the schema of fields |
 //! | 0 | [`pseudonym`] | keyed pseudonyms in place of people, messages and what they say |
+//! | 1 | [`geo`] | where an address is: databases that the operator has |
 //! | 1 | [`whatsapp`] | what the WhatsApp Business Platform tells a webhook, as normalised lines |
 //! | 1 | [`decode`] | a line of a log becomes an event, or says why it cannot; one file a format |
 //! | 1 | [`clock`] | how far the times in a log are believed |
@@ -71,6 +72,7 @@ pub mod engine;
 pub mod event;
 pub mod facts;
 pub mod generate;
+pub mod geo;
 pub mod intake;
 pub mod journal;
 pub mod live;

@@ -28,7 +28,8 @@ use tokio::task::JoinHandle;
 
 use crate::allowlist::Allowlist;
 use crate::config::Config;
-use crate::engine::{Engine, Settings};
+use crate::engine::{Described, Engine, Settings, Shared};
+use crate::geo::Geo;
 use crate::intake::{Lines, Outlet, Stream, now};
 use crate::journal;
 use crate::live::{self, Budget, Command, Control, FACTS, Input, Live, Observers, Recovery, Reload, Teller};
@@ -94,14 +95,36 @@ fn prepare(config: &Config) -> anyhow::Result<Prepared> {
     for fault in allowlist.faults(&rules) {
         tracing::warn!("{fault}");
     }
+    let geo = Geo::open(&config.geo)?;
+    // Databases stand beside what the configuration allows the process.
+    let budget = Budget::new(config.memory.max_bytes() + geo.bytes(), config.memory.window_bytes());
     let settings = Settings {
         tolerance: config.clock.tolerance(),
         max_window_bytes: config.memory.window_bytes(),
         secret: chance::bytes(),
+        geo,
         ..Settings::default()
     };
-    let budget = Budget::new(config.memory.max_bytes(), config.memory.window_bytes());
     Ok(Prepared { rules, allowlist, settings, decode: Arc::new(config.decode.clone()), budget })
+}
+
+/// Says which databases there are, and which rules are off for want of one.
+fn tell_places(shared: &Shared) {
+    shared.geo().describe().for_each(|database| tracing::info!("addresses are looked up in {database}"));
+    let off: Vec<&Described> = shared.rules.iter().filter(|rule| !rule.lacks.is_empty()).collect();
+    if off.is_empty() {
+        return;
+    }
+    let names: Vec<&str> = off.iter().map(|rule| rule.name.name.as_str()).collect();
+    let mut fields: Vec<&str> = off.iter().flat_map(|rule| &rule.lacks).map(String::as_str).collect();
+    fields.sort_unstable();
+    fields.dedup();
+    tracing::warn!(
+        "{} rules are off for want of a database under [geo], unless logs say {} themselves: {}",
+        off.len(),
+        fields.join(", "),
+        names.join(", ")
+    );
 }
 
 /// A service that has been started.
@@ -165,6 +188,7 @@ impl App {
         }
         let Prepared { rules, allowlist, settings, decode, budget } = prepared;
         let engine = Engine::new(&rules, allowlist, &settings).context("cannot start threads")?;
+        tell_places(engine.shared());
         let hub = Hub::new(config.stream, &registry)?;
         let live_metrics = live::Metrics::register(&registry, labels(&config))?;
         let source_metrics = sources::Metrics::register(&registry)?;
@@ -470,6 +494,7 @@ impl Reloader {
             }
             certificates.map_or(Ok(()), |certificates| certificates.read_again()).context("serve.tls")?;
             let compiled = compiler.compile(&rules, allowlist, &settings);
+            tell_places(compiled.shared());
             Ok((config, rules.rules.len(), Reload { compiled, decode, budget }))
         });
         match read.await? {

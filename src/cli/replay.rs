@@ -19,6 +19,7 @@ use crate::alert::Alert;
 use crate::allowlist::Allowlist;
 use crate::decode::Format;
 use crate::engine::{Engine, Settings};
+use crate::geo::Geo;
 use crate::replay::{Progress, replay};
 use crate::rules::Severity;
 
@@ -46,6 +47,12 @@ pub struct Replay {
     /// Configuration file (login patterns, trusted proxies, allowlist, ...)
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// Database in MaxMind's format that knows where addresses are; what it knows is found out; may be given several times
+    ///
+    /// Goes before those of the configuration. Without one for what they look at, rules about places and networks are off,
+    /// unless the log says itself where clients are.
+    #[arg(long, value_name = "FILE")]
+    geo: Vec<PathBuf>,
     /// Threads to use, at most 256 [default: one a core]
     #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true, value_parser = clap::value_parser!(u16).range(0..=256))]
     threads: u16,
@@ -75,6 +82,7 @@ impl Replay {
             tolerance: config.clock.tolerance(),
             max_window_bytes: config.memory.window_bytes(),
             threads: usize::from(self.threads),
+            geo: Geo::open(&config.geo)?.with_files(&self.geo)?,
             ..Settings::default()
         };
         let mut engine = Engine::new(&rules, allowlist, &settings).context("cannot start threads")?;

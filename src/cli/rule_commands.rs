@@ -10,6 +10,8 @@ use super::RuleSelection;
 use super::output::{print, tell};
 use super::rule_match::Match;
 use crate::alert::Condition;
+use crate::engine::lacking;
+use crate::geo::Geo;
 use crate::rules::fault::RuleError;
 use crate::rules::{Rule, RuleSet};
 
@@ -87,16 +89,22 @@ impl List {
 
     fn write(&self, out: &mut dyn Write, rule: &Rule) -> io::Result<()> {
         let condition = Condition::of(rule);
+        let needs = lacking(rule, &Geo::default());
         if self.json {
             let line = serde_json::json!({
                 "id": rule.id, "name": rule.name, "title": rule.title, "severity": rule.severity,
                 "condition": condition, "tags": rule.tags, "falsepositives": rule.false_positives,
                 "description": rule.description, "advice": rule.advice, "file": rule.place.file,
+                "needs_geo": needs,
             });
             return writeln!(out, "{line}");
         }
         writeln!(out, "{:<13} {:<40} {}", rule.severity, rule.handle(), rule.title)?;
-        writeln!(out, "{:<13} {} by {}", "", condition.text, rule.group_by().join(" + "))
+        writeln!(out, "{:<13} {} by {}", "", condition.text, rule.group_by().join(" + "))?;
+        if needs.is_empty() {
+            return Ok(());
+        }
+        writeln!(out, "{:<13} off without a database under [geo] that knows {}", "", needs.join(", "))
     }
 }
 
@@ -118,6 +126,13 @@ impl Check {
             number => format!(", {number} warnings"),
         };
         tell(format_args!("{count} rules are fine, {} faults{warned}", errors.len()));
+        let checked = rules.rules.iter().filter(|rule| rule.builtin == builtin);
+        let off = checked.filter(|rule| !lacking(rule, &Geo::default()).is_empty()).count();
+        if off > 0 {
+            tell(format_args!(
+                "{off} of them are off without a database under [geo], unless logs say where clients are"
+            ));
+        }
         Ok(match (errors.is_empty(), count) {
             (false, _) => ExitCode::from(1),
             (true, 0) => {

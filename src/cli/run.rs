@@ -85,7 +85,7 @@ pub(super) async fn asked_to_stop() -> std::io::Result<()> {
 }
 
 /// What is said after a SIGHUP that changed something.
-const TAKEN_OVER: &str = "rules, allowlist, decode, clock and memory were read again and are in force";
+const TAKEN_OVER: &str = "rules, allowlist, decode, geo, clock and memory were read again and are in force";
 
 impl Run {
     /// Runs the command.

@@ -20,8 +20,12 @@ const MAX_LOOKS: u8 = 32;
 const MAX_VALUE_BYTES: usize = 256;
 
 /// The fields of an event that say most to whoever looks at an alert.
-const SAMPLED: [crate::event::FieldId; 14] = [
+const SAMPLED: [crate::event::FieldId; 18] = [
     field::SOURCE_IP,
+    field::GEO_COUNTRY,
+    field::GEO_CITY,
+    field::AS_NUMBER,
+    field::AS_ORGANISATION,
     field::USER_NAME,
     field::REQUEST_METHOD,
     field::URL_DOMAIN,

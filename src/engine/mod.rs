@@ -32,6 +32,7 @@ use crate::allowlist::Allowlist;
 use crate::clock::{Clock, ClockCounts, Tolerance};
 use crate::decode::{self, Tally};
 use crate::event::{Event, Schema, Timestamp};
+use crate::geo::Geo;
 use crate::matching::Matcher;
 use crate::matching::observation::{Plan, Secret};
 use crate::rules::{Rule, RuleSet, Severity};
@@ -60,6 +61,8 @@ pub struct Settings {
     pub secret: Secret,
     /// Workers; 0 for one a core.
     pub threads: usize,
+    /// Where addresses are.
+    pub geo: Geo,
 }
 
 impl Default for Settings {
@@ -69,6 +72,7 @@ impl Default for Settings {
             max_window_bytes: 256 << 20,
             secret: *b"watchbell-replay",
             threads: 0,
+            geo: Geo::default(),
         }
     }
 }
@@ -83,6 +87,8 @@ pub struct Described {
     pub condition: Arc<Condition>,
     /// How long an episode lasts after its last finding.
     pub quiet: Duration,
+    /// The fields it looks at that no database fills: it is off, unless the log says itself where clients are.
+    pub lacks: Vec<String>,
     rule: Rule,
 }
 
@@ -97,6 +103,7 @@ pub struct Shared {
     /// By index of the rule.
     pub rules: Vec<Described>,
     allowlist: Allowlist,
+    geo: Geo,
 }
 
 impl Shared {
@@ -115,9 +122,16 @@ impl Shared {
             severity: rule.severity,
             condition: Arc::new(Condition::of(rule)),
             quiet: quiet_after(rules, rule),
+            lacks: lacking(rule, &settings.geo),
             rule: rule.clone(),
         });
-        Self { rules: described.collect(), schema: Arc::new(schema), matcher, plan, allowlist }
+        let (rules, geo) = (described.collect(), settings.geo.clone());
+        Self { rules, schema: Arc::new(schema), matcher, plan, allowlist, geo }
+    }
+
+    /// Where addresses are.
+    pub const fn geo(&self) -> &Geo {
+        &self.geo
     }
 
     fn is_allowed(&self, event: &Event<'_>, rule: usize) -> bool {
@@ -127,6 +141,11 @@ impl Shared {
     fn is_allowed_at(&self, event: &Event<'_>, rule: usize, at: Timestamp) -> bool {
         self.allowlist.find(event, &self.rules[rule].rule, at).is_some()
     }
+}
+
+/// The fields of a rule that databases fill, and these do not.
+pub fn lacking(rule: &Rule, geo: &Geo) -> Vec<String> {
+    rule.fields().into_iter().filter(|field| geo.lacks(field)).map(str::to_owned).collect()
 }
 
 /// Where lines come from.

@@ -46,6 +46,11 @@ impl Compiler {
 }
 
 impl Compiled {
+    /// What is shared by all workers.
+    pub const fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
     /// What is allowed to clocks.
     pub const fn tolerance(&self) -> Tolerance {
         self.tolerance

@@ -246,7 +246,10 @@ impl<'s> Recall<'s> {
     }
 
     /// The event of a record.
-    pub fn event<'w>(&mut self, work: &'w Work, source: &Source, record: u32) -> Event<'w> {
+    pub fn event<'w>(&mut self, work: &'w Work, source: &Source, record: u32) -> Event<'w>
+    where
+        's: 'w,
+    {
         let start = work.starts[record as usize] as usize;
         let text = work.chunk.text.as_str();
         let known = self.place.take().filter(|place| std::ptr::eq(place.work, work) && place.start <= start);
@@ -268,6 +271,7 @@ impl<'s> Recall<'s> {
         // It has been decoded before, with the same result.
         let _ = place.decoder.decode(work.record(record), &mut event);
         event.at = event.at.or(work.chunk.received);
+        self.shared.geo.fill(&mut event);
         self.place = Some(place);
         event
     }
@@ -329,6 +333,11 @@ impl Reader {
                     counts.untimed += u64::from(event.at.is_none());
                     self.matched.clear();
                     let mut last_key: Option<(u16, Key)> = None;
+                    let mut is_placed = shared.geo.is_empty();
+                    if !is_placed && shared.matcher.asks_for_places() {
+                        shared.geo.fill(&mut event);
+                        is_placed = true;
+                    }
                     let matched = &mut self.matched;
                     let before = observations.len();
                     self.scanner.scan(&shared.matcher, &event, |rule| matched.push(rule));
@@ -344,6 +353,11 @@ impl Reader {
                                 !is_allowed && outer != rule && shared.is_allowed(&event, outer);
                             counts.allowed += u64::from(is_outer_allowed);
                             let is_fine = is_allowed || is_outer_allowed;
+                            if tap.asks_for_places && !is_placed {
+                                // Looked up only for events that somebody asks it of.
+                                shared.geo.fill(&mut event);
+                                is_placed = true;
+                            }
                             if is_fine && !tap.takes_note_of_allowed() {
                                 continue;
                             }

@@ -30,6 +30,7 @@ pub struct Metrics {
     gauges: Vec<(IntGauge, Read)>,
     rules: Vec<RuleSeries>,
     rules_loaded: IntGauge,
+    rules_off: IntGauge,
     sources: HashMap<String, SourceSeries>,
 }
 
@@ -156,6 +157,10 @@ impl Metrics {
             gauges,
             rules: Vec::new(),
             rules_loaded: register.gauge("watchbell_rules", "Rules in use.")?,
+            rules_off: register.gauge(
+                "watchbell_rules_off",
+                "Rules that are off for want of a database of addresses, unless logs say where clients are.",
+            )?,
             sources: HashMap::new(),
         };
         for source in sources {
@@ -170,6 +175,8 @@ impl Metrics {
         let reported: Vec<usize> =
             engine.shared().plan.windows.iter().filter(|w| w.reported).map(|w| w.rule).collect();
         self.rules_loaded.set(i64::try_from(engine.shared().rules.len()).unwrap_or(i64::MAX));
+        let off = engine.shared().rules.iter().filter(|rule| !rule.lacks.is_empty()).count();
+        self.rules_off.set(i64::try_from(off).unwrap_or(i64::MAX));
         self.rules = engine
             .shared()
             .rules

@@ -35,6 +35,8 @@ pub struct Matcher {
     has_keywords: bool,
     /// Whether a keyword could be found in a number.
     has_numeric_keywords: bool,
+    /// Whether a detection asks where a client is.
+    asks_for_places: bool,
 }
 
 struct Compiled {
@@ -46,6 +48,15 @@ struct Compiled {
 impl Matcher {
     /// Compiles the detections of a rule set. Names of fields are added to the schema.
     pub fn compile(rules: &RuleSet, schema: &mut Schema) -> Self {
+        let mut asks_for_places = false;
+        for rule in &rules.rules {
+            if let Body::Detection(detection) = &rule.body {
+                detection.expression.tests(&mut |test| {
+                    let field = test.field.as_deref().and_then(|name| schema.find(name));
+                    asks_for_places |= field.is_some_and(FieldId::is_geo);
+                });
+            }
+        }
         let mut texts = text::Builder::default();
         let mut compiler = Compiler::new(schema, &mut texts);
         let mut detections = Vec::new();
@@ -74,7 +85,17 @@ impl Matcher {
         let texts = texts.build();
         let tested = (0..schema.len()).map(|id| texts.tests_field(FieldId(id as u16))).collect();
         let triggers = Triggers::new(&triggered);
-        Self { detections, texts, triggers, always, fields, tested, has_keywords, has_numeric_keywords }
+        Self {
+            asks_for_places,
+            detections,
+            texts,
+            triggers,
+            always,
+            fields,
+            tested,
+            has_keywords,
+            has_numeric_keywords,
+        }
     }
 
     /// How many detections there are.
@@ -85,6 +106,11 @@ impl Matcher {
     /// Whether there is no detection.
     pub fn is_empty(&self) -> bool {
         self.detections.is_empty()
+    }
+
+    /// Whether a detection asks where a client is.
+    pub const fn asks_for_places(&self) -> bool {
+        self.asks_for_places
     }
 
     /// The compiled texts.
@@ -146,6 +172,7 @@ fn keywords_look_at(event: &Event<'_>, id: FieldId) -> bool {
         | field::EVENT_ACTION
         | field::EVENT_OUTCOME
         | field::LOG_FLAGS => !is_access_log,
+        _ if id.is_geo() => !is_access_log,
         _ => true,
     }
 }

@@ -93,6 +93,8 @@ pub struct Tap {
     pub subject_number: u16,
     /// The fields that hold the subject.
     pub fields: SmallVec<[FieldId; 2]>,
+    /// Whether the subject or the value is where the client is.
+    pub asks_for_places: bool,
     /// Whether a subject may lack a field.
     may_miss: bool,
     value: ValueOf,
@@ -172,6 +174,7 @@ impl Plan {
                         grouping: grouping(&detection.group_by),
                         subject_number: 0,
                         fields: detection.group_by.iter().map(|name| schema.intern(name)).collect(),
+                        asks_for_places: false,
                         may_miss: true,
                         value: ValueOf::Occurrence,
                     };
@@ -202,6 +205,7 @@ impl Plan {
                             grouping: grouping(&correlation.group_by),
                             subject_number: 0,
                             fields: correlation.group_by.iter().map(&mut field).collect(),
+                            asks_for_places: false,
                             // What is usual for those of which it is not known: without it nobody would watch them.
                             may_miss: correlation.baseline.is_some(),
                             value: match &correlation.kind {
@@ -268,6 +272,12 @@ impl Plan {
             (other.grouping, &other.fields, other.may_miss) == (tap.grouping, &tap.fields, tap.may_miss)
         });
         tap.subject_number = same.map_or(self.taps.len() as u16, |same| same.subject_number);
+        let value = match &tap.value {
+            ValueOf::Occurrence | ValueOf::Rule(_) => &[],
+            ValueOf::Distinct(fields) | ValueOf::Seen(fields) => fields.as_slice(),
+            ValueOf::Number(field) => std::slice::from_ref(field),
+        };
+        tap.asks_for_places = tap.fields.iter().chain(value).any(|field| field.is_geo());
         self.by_rule[rule].push(self.taps.len() as u16);
         self.taps.push(tap);
     }

@@ -76,6 +76,17 @@ impl Kind {
         }
     }
 
+    /// The fields whose values are measured.
+    pub fn fields(&self) -> &[String] {
+        match self {
+            Self::EventCount | Self::Temporal | Self::TemporalOrdered => &[],
+            Self::ValueCount(fields) | Self::FirstSeen { fields, .. } => fields,
+            Self::ValueSum(field) | Self::ValueAvg(field) | Self::ValuePercentile(field, _) => {
+                std::slice::from_ref(field)
+            }
+        }
+    }
+
     /// Whether what is known of a group is to outlast a restart: it goes back further than what is read again.
     pub const fn is_long_lived(&self) -> bool {
         matches!(self, Self::FirstSeen { .. })

@@ -159,6 +159,25 @@ impl Rule {
         }
     }
 
+    /// The fields that the rule itself looks at, by the names that its documents have for them.
+    pub fn fields(&self) -> Vec<&str> {
+        let mut fields: Vec<&str> = self.group_by().iter().map(String::as_str).collect();
+        match &self.body {
+            Body::Detection(detection) => {
+                detection.expression.tests(&mut |test| fields.extend(test.field.as_deref()));
+            }
+            Body::Correlation(linked) => {
+                let correlation = &linked.correlation;
+                fields.extend(correlation.kind.fields().iter().map(String::as_str));
+                let aliased = correlation.aliases.iter().flat_map(|alias| &alias.fields);
+                fields.extend(aliased.map(|(_, field)| field.as_str()));
+            }
+        }
+        fields.sort_unstable();
+        fields.dedup();
+        fields
+    }
+
     /// How many correlations deep the rule is; a detection that reports is as deep as a correlation of detections.
     pub fn level(&self) -> usize {
         match &self.body {

@@ -13,6 +13,8 @@ mod hostile;
 mod journal;
 mod journal_cli;
 mod messaging;
+mod mmdb;
+mod places;
 mod privacy;
 mod quality;
 mod recovery;
