@@ -122,6 +122,8 @@ pub struct Evidence {
     pub values: Vec<String>,
     /// How many other values were known, for rules that look for new ones.
     pub known: Option<u16>,
+    /// The two places, for rules that look for impossible travels.
+    pub trip: Option<Box<Trip>>,
     /// Events, some of them.
     pub samples: Vec<Sample>,
 }
@@ -145,6 +147,37 @@ pub struct Deviation {
     pub at: Timestamp,
     /// The length of a tick, in Sigma's notation.
     pub tick: String,
+}
+
+/// Two places that somebody was in.
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+pub struct Trip {
+    /// The earlier one.
+    pub from: Place,
+    /// The later one.
+    pub to: Place,
+    /// Kilometres along a great circle.
+    pub km: f64,
+    /// Hours between.
+    pub hours: f64,
+    /// How fast that would be.
+    pub km_per_hour: f64,
+}
+
+/// Where somebody was, and when.
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
+pub struct Place {
+    /// When.
+    pub at: Timestamp,
+    /// Degrees to the north.
+    #[serde(rename = "lat")]
+    pub latitude: f64,
+    /// Degrees to the east.
+    #[serde(rename = "lon")]
+    pub longitude: f64,
+    /// Two letters; empty when it is not known.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub country: String,
 }
 
 /// A rule whose findings another rule looks at.
@@ -241,6 +274,18 @@ impl Condition {
         Self { kind, fields, comparisons, timespan: Duration::ZERO, text: text.to_owned() }
     }
 
+    fn of_travel(correlation: &Correlation, min_km: f64) -> Self {
+        let least = correlation.condition.first().map_or(0.0, |(_, least)| *least);
+        let span = span_in_words(correlation.timespan);
+        Self {
+            kind: "impossible_travel",
+            fields: Vec::new(),
+            comparisons: vec![("gte", least)],
+            timespan: correlation.timespan,
+            text: format!("two places {min_km} km apart or more, at {least} km/h or more, within {span}"),
+        }
+    }
+
     fn of_first_seen(correlation: &Correlation, fields: &[String]) -> Self {
         let what = fields.join(" + ");
         let article = if what.starts_with(['a', 'e', 'i', 'o']) { "an" } else { "a" };
@@ -272,6 +317,7 @@ impl Condition {
                 let correlation = &linked.correlation;
                 let (kind, fields, noun) = match &correlation.kind {
                     Kind::FirstSeen { fields, .. } => return Self::of_first_seen(correlation, fields),
+                    Kind::ImpossibleTravel { min_km, .. } => return Self::of_travel(correlation, *min_km),
                     Kind::EventCount => ("event_count", Vec::new(), "events".to_owned()),
                     Kind::ValueCount(fields) => {
                         ("value_count", fields.clone(), format!("distinct {}", fields.join(" + ")))
@@ -443,6 +489,9 @@ impl Serialize for Evidence {
         }
         if let Some(known) = self.known {
             map.serialize_entry("known", &known)?;
+        }
+        if let Some(trip) = &self.trip {
+            map.serialize_entry("trip", trip)?;
         }
         map.serialize_entry("samples", &self.samples)?;
         map.end()

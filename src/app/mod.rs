@@ -29,7 +29,7 @@ use tokio::task::JoinHandle;
 use crate::allowlist::Allowlist;
 use crate::config::Config;
 use crate::engine::{Described, Engine, Settings, Shared};
-use crate::geo::Geo;
+use crate::geo::{Geo, Given};
 use crate::intake::{Lines, Outlet, Stream, now};
 use crate::journal;
 use crate::live::{self, Budget, Command, Control, FACTS, Input, Live, Observers, Recovery, Reload, Teller};
@@ -38,6 +38,7 @@ use crate::serve::Readiness;
 use crate::serve::webhooks::{self, SENDS, Webhooks};
 use crate::stream::Hub;
 use crate::telemetry::Register;
+use crate::windows::Measure;
 
 use crate::{chance, serve, sources, whatsapp};
 
@@ -111,6 +112,14 @@ fn prepare(config: &Config) -> anyhow::Result<Prepared> {
 /// Says which databases there are, and which rules are off for want of one.
 fn tell_places(shared: &Shared) {
     shared.geo().describe().for_each(|database| tracing::info!("addresses are looked up in {database}"));
+    let looks_at_travels =
+        shared.plan.windows.iter().any(|window| matches!(window.spec.measure, Measure::Travel(_)));
+    let given = shared.geo().gives();
+    if looks_at_travels && given.has(Given::LOCATION) && !given.has(Given::NETWORK) {
+        tracing::warn!(
+            "without a database of networks (geo.asn), relays and VPNs look like impossible travels"
+        );
+    }
     let off: Vec<&Described> = shared.rules.iter().filter(|rule| !rule.lacks.is_empty()).collect();
     if off.is_empty() {
         return;

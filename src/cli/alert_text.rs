@@ -31,6 +31,17 @@ pub fn write_alert(out: &mut dyn Write, head: &str, alert: &Value) -> io::Result
         let values = values.collect::<Vec<_>>().join(", ");
         writeln!(out, "      new: {values} ({} others known)", amount(&evidence["known"]))?;
     }
+    let trip = &evidence["trip"];
+    if trip.is_object() {
+        let place = |place: &Value| {
+            let (lat, lon) =
+                (place["lat"].as_f64().unwrap_or_default(), place["lon"].as_f64().unwrap_or_default());
+            format!("{} {lat:.2},{lon:.2} at {}", text(&place["country"]), time(&place["at"]))
+        };
+        let (from, to) = (place(&trip["from"]), place(&trip["to"]));
+        let (km, hours) = (amount(&trip["km"]), amount(&trip["hours"]));
+        writeln!(out, "      from {} to {}: {km} km in {hours} h", from.trim_start(), to.trim_start())?;
+    }
     let matched = evidence["matched"].as_array().into_iter().flatten();
     let matched: Vec<String> =
         matched.map(|matched| format!("{} {}", text(&matched["rule"]), amount(&matched["events"]))).collect();

@@ -7,11 +7,12 @@ use super::recovery::{Absent, Recovery};
 use super::work::{Recall, Work};
 use super::{Shared, Source};
 use crate::alert::{
-    Alert, Deviation, Evidence, Ground, MAX_MATCHED, MAX_SAMPLES, MAX_VALUES, Matched, Sample,
+    self, Alert, Deviation, Evidence, Ground, MAX_MATCHED, MAX_SAMPLES, MAX_VALUES, Matched, Place, Sample,
 };
 use crate::event::{Event, Timestamp, Value, field, micros};
 use crate::matching::observation::Tap;
 use crate::windows::table::{Memo, Slot};
+use crate::windows::travel::Stop;
 use crate::windows::{Detail, Reading};
 
 /// Events looked at again for evidence, of each episode or approach to one. Looking again costs a decoding.
@@ -73,6 +74,7 @@ impl Memo for Notes {
         alert
             + deviation
             + values
+            + evidence.trip.as_ref().map_or(0, |_| size_of::<alert::Trip>() + 8)
             + evidence.matched.capacity() * size_of::<Matched>()
             + evidence.samples.iter().map(Sample::bytes).sum::<usize>()
     }
@@ -165,6 +167,36 @@ pub struct Cause {
     pub window: u16,
     /// What it measured.
     pub observed: f64,
+}
+
+/// Keeps what the window has to say of the finding that opened the episode.
+fn note_detail(evidence: &mut Evidence, detail: Detail) {
+    match detail {
+        Detail::New { known } => drop(evidence.known.get_or_insert(known)),
+        Detail::Trip(trip) if evidence.trip.is_none() => {
+            let place = |stop: Stop| Place {
+                at: Timestamp::from_micros(stop.at),
+                latitude: degrees(stop.position.latitude),
+                longitude: degrees(stop.position.longitude),
+                country: String::from_utf8(stop.position.country.to_vec())
+                    .unwrap_or_default()
+                    .replace('\0', ""),
+            };
+            evidence.trip = Some(Box::new(alert::Trip {
+                from: place(trip.from),
+                to: place(trip.to),
+                km: trip.km.round(),
+                hours: (trip.hours() * 100.0).round() / 100.0,
+                km_per_hour: trip.km_per_hour.round(),
+            }));
+        }
+        Detail::Trip(_) => {}
+    }
+}
+
+/// Four decimals: what databases have.
+fn degrees(degrees: f32) -> f64 {
+    (f64::from(degrees) * 1e4).round() / 1e4
 }
 
 /// The start of a text, as much as is kept.
@@ -262,9 +294,9 @@ impl Taken<'_> {
         }
         if reading.holds
             && let Some(episode) = &mut notes.episode
-            && let Some(Detail::New { known }) = slot.window.detail()
+            && let Some(detail) = slot.window.detail()
         {
-            episode.evidence.known.get_or_insert(known);
+            note_detail(&mut episode.evidence, detail);
         }
         let opened =
             reading.holds && notes.episode.as_ref().is_some_and(|episode| episode.evidence.findings == 0);

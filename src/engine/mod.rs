@@ -112,7 +112,8 @@ impl Shared {
         let mut schema = Schema::new();
         allowlist.resolve(&mut schema);
         let matcher = Matcher::compile(rules, &mut schema);
-        let plan = Plan::new(rules, &mut schema, settings.tolerance.lateness, settings.secret);
+        let (lateness, relays) = (settings.tolerance.lateness, settings.geo.relays());
+        let plan = Plan::new(rules, &mut schema, lateness, settings.secret, relays);
         let described = rules.rules.iter().map(|rule| Described {
             name: Arc::new(RuleName {
                 id: rule.identity().to_owned(),

@@ -53,6 +53,8 @@ pub struct ReadCounts {
     pub missing_group: u64,
     /// Matches not counted because the event lacks the value that is measured.
     pub missing_value: u64,
+    /// Matches not counted because they come from a relay, and where that is says nothing.
+    pub relayed: u64,
     /// Matches not counted because the allowlist knows them.
     pub allowed: u64,
     /// Observations made.
@@ -66,6 +68,7 @@ impl ReadCounts {
         self.untimed += other.untimed;
         self.missing_group += other.missing_group;
         self.missing_value += other.missing_value;
+        self.relayed += other.relayed;
         self.allowed += other.allowed;
         self.observations += other.observations;
     }
@@ -386,6 +389,7 @@ impl Reader {
                                 }
                                 Err(Uncounted::MissingGroup) => counts.missing_group += 1,
                                 Err(Uncounted::MissingValue) => counts.missing_value += 1,
+                                Err(Uncounted::Relayed) => counts.relayed += 1,
                             }
                         }
                     }

@@ -62,7 +62,7 @@ struct SourceSeries {
 type Read = fn(&Counts) -> u64;
 
 /// Counters without labels.
-const TOTALS: [(&str, &str, Read); 14] = [
+const TOTALS: [(&str, &str, Read); 15] = [
     ("watchbell_events_late_total", "Events too far behind their source's clock to be counted.", |c| {
         c.clock.late
     }),
@@ -78,6 +78,11 @@ const TOTALS: [(&str, &str, Read); 14] = [
         "watchbell_matches_without_value_total",
         "Matches not counted for lack of the value that is measured.",
         |c| c.read.missing_value,
+    ),
+    (
+        "watchbell_matches_relayed_total",
+        "Matches not counted because they come from a relay, and where that is says nothing.",
+        |c| c.read.relayed,
     ),
     ("watchbell_matches_allowed_total", "Matches not counted because the allowlist knows them.", |c| {
         c.read.allowed

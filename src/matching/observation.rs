@@ -6,11 +6,13 @@
 
 use std::hash::Hasher as _;
 use std::net::{IpAddr, Ipv6Addr};
+use std::sync::Arc;
 
 use siphasher::sip128::{Hasher128 as _, SipHasher13};
 use smallvec::SmallVec;
 
 use crate::event::{Event, FieldId, Schema, Value, field, micros};
+use crate::geo::Relays;
 use crate::rules::correlation::{Correlation, Kind};
 use crate::rules::detection::Comparison;
 use crate::rules::pattern::fold_case;
@@ -19,6 +21,7 @@ use crate::windows::baseline::detector::Values;
 use crate::windows::baseline::series::Asked;
 use crate::windows::seen::Learning;
 use crate::windows::table::Key;
+use crate::windows::travel::{Limits, Position};
 use crate::windows::{Measure, Observed, Spec};
 
 /// Sixteen secret bytes that keep outsiders from choosing what collides.
@@ -108,6 +111,15 @@ enum ValueOf {
     /// A value that may be new.
     Seen(SmallVec<[FieldId; 1]>),
     Number(FieldId),
+    /// Where it happened, unless the client is in one of these networks.
+    Position(Box<Networks>),
+}
+
+/// Networks whose addresses say nothing of where somebody is.
+#[derive(Clone, Debug)]
+struct Networks {
+    known: Arc<Relays>,
+    of_rule: Relays,
 }
 
 /// Why a match was not counted.
@@ -117,6 +129,8 @@ pub enum Uncounted {
     MissingGroup,
     /// It lacks the value that is measured.
     MissingValue,
+    /// It comes from a relay, and where that is says nothing.
+    Relayed,
 }
 
 /// What is counted, for a set of rules.
@@ -133,7 +147,13 @@ pub struct Plan {
 impl Plan {
     /// Plans for a set of rules. `lateness` is how far behind the latest event another may come and be counted.
     /// Names of fields are added to the schema.
-    pub fn new(rules: &RuleSet, schema: &mut Schema, lateness: std::time::Duration, secret: Secret) -> Self {
+    pub fn new(
+        rules: &RuleSet,
+        schema: &mut Schema,
+        lateness: std::time::Duration,
+        secret: Secret,
+        relays: &Arc<Relays>,
+    ) -> Self {
         let mut plan = Self {
             windows: Vec::new(),
             taps: Vec::new(),
@@ -214,6 +234,12 @@ impl Plan {
                                 Kind::ValueCount(fields) => {
                                     ValueOf::Distinct(fields.iter().map(&mut field).collect())
                                 }
+                                Kind::ImpossibleTravel { ignore, .. } => {
+                                    // Its faults were told when the rule was read.
+                                    let of_rule = Relays::new(ignore, false).unwrap_or_default();
+                                    let known = Arc::clone(relays);
+                                    ValueOf::Position(Box::new(Networks { known, of_rule }))
+                                }
                                 Kind::FirstSeen { fields, .. } => {
                                     ValueOf::Seen(fields.iter().map(&mut field).collect())
                                 }
@@ -274,6 +300,7 @@ impl Plan {
         tap.subject_number = same.map_or(self.taps.len() as u16, |same| same.subject_number);
         let value = match &tap.value {
             ValueOf::Occurrence | ValueOf::Rule(_) => &[],
+            ValueOf::Position(_) => [field::GEO_LATITUDE].as_slice(),
             ValueOf::Distinct(fields) | ValueOf::Seen(fields) => fields.as_slice(),
             ValueOf::Number(field) => std::slice::from_ref(field),
         };
@@ -320,6 +347,7 @@ impl Plan {
             ValueOf::Number(id) => {
                 event.get(*id).to_number().map(Observed::Number).ok_or(Uncounted::MissingValue)
             }
+            ValueOf::Position(networks) => self.position(networks, event).map(Observed::Position),
             ValueOf::Distinct(fields) | ValueOf::Seen(fields) => {
                 let mut hasher = SipHasher13::new_with_key(&self.secret);
                 for id in fields {
@@ -329,6 +357,31 @@ impl Plan {
                 Ok(Observed::Hash(hasher.finish()))
             }
         }
+    }
+}
+
+impl Plan {
+    /// Where an event happened.
+    fn position(&self, networks: &Networks, event: &Event<'_>) -> Result<Position, Uncounted> {
+        let degrees = |id: FieldId, most: f64| {
+            let number = event.get(id).to_number().filter(|number| number.abs() <= most);
+            number.map(|number| number as f32).ok_or(Uncounted::MissingValue)
+        };
+        let latitude = degrees(field::GEO_LATITUDE, 90.0)?;
+        let longitude = degrees(field::GEO_LONGITUDE, 180.0)?;
+        let address = Part { event, id: field::SOURCE_IP }.normalised().ok_or(Uncounted::MissingValue)?;
+        if networks.known.contain_client(event) || networks.of_rule.contain_client(event) {
+            return Err(Uncounted::Relayed);
+        }
+        let mut hasher = SipHasher13::new_with_key(&self.secret);
+        address.write(&mut hasher);
+        let country = event.text(field::GEO_COUNTRY).and_then(|country| country.as_bytes().try_into().ok());
+        Ok(Position {
+            latitude,
+            longitude,
+            address: hasher.finish() as u32,
+            country: country.unwrap_or_default(),
+        })
     }
 }
 
@@ -404,6 +457,10 @@ fn spec_of(correlation: &Correlation, lateness: std::time::Duration) -> Spec {
         Kind::ValueSum(_) => Measure::Sum,
         Kind::ValueAvg(_) => Measure::Mean,
         Kind::ValuePercentile(_, percentile) => Measure::Percentile(*percentile),
+        Kind::ImpossibleTravel { min_km, .. } => Measure::Travel(Limits {
+            min_km: *min_km,
+            min_km_per_hour: correlation.condition.first().map_or(f64::INFINITY, |(_, least)| *least),
+        }),
         Kind::FirstSeen { learn, max_values, .. } => {
             Measure::New(Learning { span_micros: micros(*learn), max_values: *max_values })
         }
@@ -491,7 +548,7 @@ mod tests {
         let rules = RuleSet::from_texts(&[("r.yml".to_owned(), text.to_owned(), false)]);
         assert_eq!(rules.errors, []);
         let mut schema = Schema::new();
-        let plan = Plan::new(&rules, &mut schema, std::time::Duration::ZERO, [7; 16]);
+        let plan = Plan::new(&rules, &mut schema, std::time::Duration::ZERO, [7; 16], &Arc::default());
         (plan, schema)
     }
 

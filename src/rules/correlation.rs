@@ -65,31 +65,43 @@ pub enum Kind {
         /// Most values that are known of a group.
         max_values: u16,
     },
+    /// How fast the group would have travelled between two places, in kilometres an hour.
+    ImpossibleTravel {
+        /// Kilometres between them at least.
+        min_km: f64,
+        /// Networks whose matches are not counted, beside those that are known as relays.
+        ignore: Vec<String>,
+    },
 }
+
+/// Where a match is.
+const POSITION: [&str; 2] = ["source.geo.location.lat", "source.geo.location.lon"];
 
 impl Kind {
     /// The key of the map that says it.
     pub const fn section(&self) -> &'static str {
         match self {
             Self::FirstSeen { .. } => "first_seen",
+            Self::ImpossibleTravel { .. } => "impossible_travel",
             _ => "correlation",
         }
     }
 
     /// The fields whose values are measured.
-    pub fn fields(&self) -> &[String] {
+    pub fn fields(&self) -> Vec<&str> {
         match self {
-            Self::EventCount | Self::Temporal | Self::TemporalOrdered => &[],
-            Self::ValueCount(fields) | Self::FirstSeen { fields, .. } => fields,
-            Self::ValueSum(field) | Self::ValueAvg(field) | Self::ValuePercentile(field, _) => {
-                std::slice::from_ref(field)
+            Self::EventCount | Self::Temporal | Self::TemporalOrdered => Vec::new(),
+            Self::ValueCount(fields) | Self::FirstSeen { fields, .. } => {
+                fields.iter().map(String::as_str).collect()
             }
+            Self::ValueSum(field) | Self::ValueAvg(field) | Self::ValuePercentile(field, _) => vec![field],
+            Self::ImpossibleTravel { .. } => POSITION.to_vec(),
         }
     }
 
     /// Whether what is known of a group is to outlast a restart: it goes back further than what is read again.
     pub const fn is_long_lived(&self) -> bool {
-        matches!(self, Self::FirstSeen { .. })
+        matches!(self, Self::FirstSeen { .. } | Self::ImpossibleTravel { .. })
     }
 }
 

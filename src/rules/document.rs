@@ -6,7 +6,7 @@ use super::extension::Extension;
 use super::fault::{Faults, Place, RuleError};
 use super::nearest::{did_you_mean, misspelt};
 use super::yaml::{self, Data, Node};
-use super::{Body, Detection, LinkedCorrelation, Rule, Severity, correlation, detection, first_seen};
+use super::{Body, Detection, LinkedCorrelation, Rule, Severity, correlation, detection, first_seen, travel};
 use crate::event::Class;
 
 /// The default for what one episode of a detection is about.
@@ -84,7 +84,7 @@ fn read_document(document: &Node, file: &str, builtin: bool, faults: &mut Faults
 }
 
 /// The keys under which a rule says what it looks for, one of which it has.
-const BODIES: [&str; 3] = ["detection", "correlation", "first_seen"];
+const BODIES: [&str; 4] = ["detection", "correlation", "first_seen", "impossible_travel"];
 
 fn body_of(
     document: &Node,
@@ -122,6 +122,7 @@ fn body_of(
     }
     let mut correlation = match key {
         "first_seen" => first_seen::parse(node, generate, faults)?,
+        "impossible_travel" => travel::parse(node, generate, faults)?,
         _ => correlation::parse(node, generate, faults)?,
     };
     if let Some((baseline, _)) = extension.baseline.as_ref().filter(|_| key == "correlation") {
@@ -145,6 +146,7 @@ const KEYS: &[&str] = &[
     "first_seen",
     "generate",
     "id",
+    "impossible_travel",
     "level",
     "license",
     "logsource",

@@ -17,6 +17,7 @@ pub mod nearest;
 pub mod pattern;
 pub mod regex;
 mod set;
+mod travel;
 pub mod yaml;
 
 use std::fmt;
@@ -168,7 +169,7 @@ impl Rule {
             }
             Body::Correlation(linked) => {
                 let correlation = &linked.correlation;
-                fields.extend(correlation.kind.fields().iter().map(String::as_str));
+                fields.extend(correlation.kind.fields());
                 let aliased = correlation.aliases.iter().flat_map(|alias| &alias.fields);
                 fields.extend(aliased.map(|(_, field)| field.as_str()));
             }

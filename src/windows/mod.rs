@@ -6,8 +6,9 @@
 //!
 //! The memory of a window is bounded whatever its threshold. Each kind is exact up to a stated size and has a stated
 //! error beyond it: [`runs`] (counts, sums, means), [`distinct`] (distinct values, and rules that matched),
-//! [`order`] (rules that matched in order), [`sample`] (percentiles), [`seen`] (values that are new). [`baseline`] does
-//! not slide: it goes in ticks, and compares each with those before. [`table`] bounds the number of windows.
+//! [`order`] (rules that matched in order), [`sample`] (percentiles), [`seen`] (values that are new), [`travel`] (two
+//! places too far apart). [`baseline`] does not slide: it goes in ticks, and compares each with those before. [`table`]
+//! bounds the number of windows.
 //!
 //! Nothing here knows what is counted, or reads a clock.
 
@@ -18,6 +19,7 @@ pub mod runs;
 pub mod sample;
 pub mod seen;
 pub mod table;
+pub mod travel;
 
 use std::time::Duration;
 
@@ -31,6 +33,7 @@ use order::Order;
 use runs::{Runs, Sum};
 use sample::Sample;
 use seen::{Learning, Seen};
+use travel::{Limits, Position, Travel, Trip};
 
 /// What a window measures.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -51,12 +54,14 @@ pub enum Measure {
     Baseline(Asked),
     /// Whether a value is new.
     New(Learning),
+    /// How fast somebody would have travelled, in kilometres an hour.
+    Travel(Limits),
 }
 
 impl Measure {
     /// Whether a window is to outlast a restart: it knows more than what is read again can tell.
     pub const fn is_long_lived(&self) -> bool {
-        matches!(self, Self::Baseline(_) | Self::New(_))
+        matches!(self, Self::Baseline(_) | Self::New(_) | Self::Travel(_))
     }
 }
 
@@ -152,6 +157,8 @@ pub enum Observed {
     Number(f64),
     /// A keyed hash of a value that is known to be fine: from now on it is not new, and nothing is found.
     Fine(u64),
+    /// Where it happened.
+    Position(Position),
 }
 
 /// What a window can say of what it has just found, beside its measure.
@@ -162,6 +169,8 @@ pub enum Detail {
         /// How many others were known.
         known: u16,
     },
+    /// Two places are too far apart.
+    Trip(Trip),
 }
 
 /// A window of any kind.
@@ -181,6 +190,8 @@ pub enum Window {
     Baseline(Box<Series>),
     /// Values that are new.
     Seen(Box<Seen>),
+    /// Places.
+    Travel(Box<Travel>),
 }
 
 impl Window {
@@ -194,6 +205,7 @@ impl Window {
             Measure::Percentile(_) => Self::Sample(Box::default()),
             Measure::Baseline(asked) => Self::Baseline(Box::new(Series::new(&asked))),
             Measure::New(_) => Self::Seen(Box::default()),
+            Measure::Travel(_) => Self::Travel(Box::default()),
         }
     }
 
@@ -226,6 +238,10 @@ impl Window {
                 }
                 _ => Reading::nothing(at.as_micros()),
             },
+            (Self::Travel(travel), Observed::Position(position)) => match spec.measure {
+                Measure::Travel(limits) => travel.observe(spec, limits, at, position),
+                _ => Reading::nothing(at.as_micros()),
+            },
             // An observation without the value that is measured is not an observation of it.
             _ => Reading::nothing(at.as_micros()),
         }
@@ -235,6 +251,7 @@ impl Window {
     pub fn detail(&self) -> Option<Detail> {
         match self {
             Self::Seen(seen) => Some(Detail::New { known: seen.known() }),
+            Self::Travel(travel) => travel.trip().map(Detail::Trip),
             _ => None,
         }
     }
@@ -249,6 +266,7 @@ impl Window {
             Self::Sample(sample) => size_of::<Sample>() + sample.heap_bytes(),
             Self::Baseline(series) => size_of::<Series>() + series.heap_bytes(),
             Self::Seen(seen) => size_of::<Seen>() + seen.heap_bytes(),
+            Self::Travel(travel) => size_of::<Travel>() + travel.heap_bytes(),
         }
     }
 }

@@ -159,6 +159,68 @@ fn detections_and_subjects_may_be_about_places() {
     }
 }
 
+/// An address in New York whose network is known as a relay.
+const RELAY: &str = "192.0.2.200";
+
+fn travel(options: &str) -> RuleSet {
+    rules(&format!(
+        "title: far\nname: far\nlevel: medium\nimpossible_travel: {{rules: [succeeded], group-by: [user.name]{options}}}\n"
+    ))
+}
+
+#[test]
+fn an_impossible_travel_is_found_with_both_places() {
+    let databases = Databases::write();
+    let geo = Geo::open(&databases.config()).unwrap();
+    let lines = logins(&[(0, BERLIN), (HOUR, BERLIN), (2 * HOUR, NEW_YORK), (3 * HOUR, BERLIN)]);
+    let found = alerts(&travel(""), &geo, &lines, 1, 100);
+    assert_eq!(found.len(), 1, "and the way back between the same addresses is the same story");
+    let json = serde_json::to_value(&found[0]).unwrap();
+    let trip = &json["evidence"]["trip"];
+    assert_eq!((&trip["from"]["country"], &trip["to"]["country"]), (&json!("DE"), &json!("US")));
+    assert_eq!((&trip["from"]["lat"], &trip["to"]["lon"]), (&json!(52.52), &json!(-74.006)));
+    assert_eq!((&trip["km"], &trip["hours"]), (&json!(6385.0), &json!(1.0)));
+    assert_eq!((&json["observed"], &json["condition"]["gte"]), (&json!(6385), &json!(900)));
+    assert_eq!(
+        json["condition"]["text"],
+        "two places 500 km apart or more, at 900 km/h or more, within 1 day"
+    );
+    assert_eq!(json["evidence"]["samples"][0]["fields"]["source.geo.city_name"], "New York");
+    for (threads, piece) in [(1, 1), (3, 2), (2, 3)] {
+        assert_eq!(alerts(&travel(""), &geo, &lines, threads, piece), found);
+    }
+}
+
+#[test]
+fn relays_unknown_places_and_what_a_rule_ignores_are_no_places() {
+    let databases = Databases::write();
+    let geo = Geo::open(&databases.config()).unwrap();
+    let with = |relays: &[&str], known_relays: bool| {
+        let relays = relays.iter().map(|network| (*network).to_owned()).collect();
+        Geo::open(&Config { relays, known_relays, ..databases.config() }).unwrap()
+    };
+    let to = |address| logins(&[(0, BERLIN), (60, address)]);
+    for (rules, geo, lines, expected) in [
+        (travel(""), &geo, to(NEW_YORK), 1),
+        (travel(""), &geo, to(RELAY), 0),
+        (travel(""), &with(&[], false), to(RELAY), 1),
+        (travel(""), &with(&["elsewhere"], true), to(NEW_YORK), 0),
+        (travel(", ignore: [AS64502]"), &geo, to(NEW_YORK), 0),
+        (travel(", ignore: [elsewhere inc]"), &geo, to(NEW_YORK), 0),
+        (travel(", ignore: [AS64503]"), &geo, to(NEW_YORK), 1),
+        (travel(", min_km: 7000"), &geo, to(NEW_YORK), 0),
+        (travel(", timespan: 30s"), &geo, to(NEW_YORK), 0),
+        (travel(""), &geo, to("10.1.2.3"), 0),
+        (travel(""), &geo, to("2001:db8::1"), 0),
+        (travel(""), &Geo::default(), to(NEW_YORK), 0),
+    ] {
+        assert_eq!(alerts(&rules, geo, &lines, 1, 100).len(), expected, "{:?} {lines:?}", rules.rules.last());
+    }
+    let mut odd = to(BERLIN);
+    odd[1] = odd[1].replace('}', r#","source.geo.location.lat":"nowhere","source.geo.location.lon":4}"#);
+    assert_eq!(alerts(&travel(""), &geo, &odd, 1, 100), []);
+}
+
 fn watchbell(arguments: &[&str]) -> (String, String) {
     let output =
         Command::new(env!("CARGO_BIN_EXE_watchbell")).args(arguments).stdin(Stdio::null()).output().unwrap();

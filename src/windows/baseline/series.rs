@@ -127,7 +127,8 @@ impl Series {
         let amount = match observed {
             Observed::Number(number) => Amount::Number(number),
             Observed::Hash(hash) => Amount::Hash(hash),
-            Observed::Occurrence | Observed::Rules(_) | Observed::Fine(_) => Amount::Number(1.0),
+            // Whatever else it is, it happened once.
+            _ => Amount::Number(1.0),
         };
         let (pace, at) = (pace(spec, asked), at.as_micros());
         if self.ticks.first().is_none() {
