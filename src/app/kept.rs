@@ -9,6 +9,7 @@ use anyhow::{Context, bail};
 use crate::config::{JournalConfig, PseudonymConfig};
 use crate::event::Timestamp;
 use crate::journal::{Gap, Journal, Key, KeyError, OpenError, Opened, Writer};
+use crate::matching::observation::Secret;
 use crate::pseudonym::{self, DedupeKey, Pseudonyms};
 
 /// The name of the file that everything is kept in.
@@ -31,6 +32,15 @@ pub(super) struct Kept {
     pub opened: Opened,
     /// Held while this process uses the directory.
     pub lock: File,
+}
+
+impl Kept {
+    /// The secret of the hashes that windows are kept under.
+    pub fn window_secret(&self) -> Secret {
+        let mut secret = Secret::default();
+        secret.copy_from_slice(&self.key.derive("watchbell windows")[..size_of::<Secret>()]);
+        secret
+    }
 }
 
 /// Takes a state directory for this process and opens what is in it.

@@ -195,7 +195,11 @@ impl App {
         for error in &prepared.rules.errors {
             tracing::error!("fault in a rule, which is left out: {error}");
         }
-        let Prepared { rules, allowlist, settings, decode, budget } = prepared;
+        let Prepared { rules, allowlist, mut settings, decode, budget } = prepared;
+        if let Some(kept) = &kept {
+            // What is remembered across restarts is found again by hashes with it.
+            settings.secret = kept.window_secret();
+        }
         let engine = Engine::new(&rules, allowlist, &settings).context("cannot start threads")?;
         tell_places(engine.shared());
         let hub = Hub::new(config.stream, &registry)?;

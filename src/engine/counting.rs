@@ -7,6 +7,7 @@ use rayon::prelude::*;
 
 use super::deviation::{Following, Watched};
 use super::episode::{Cause, Notes, Opening, Taken};
+use super::memory::Remembered;
 use super::open_alerts::{OpenAlert, OpenAlerts};
 use super::recovery::{Absent, Recovery};
 use super::work::{Recall, Work};
@@ -89,6 +90,8 @@ pub struct Counting<'e> {
     pub recovery: Option<&'e Recovery>,
     /// Alerts that were told before and are not found again yet, if there are any.
     pub absent: Option<&'e Absent>,
+    /// What is in windows already that outlasted a restart.
+    pub(super) remembered: &'e Remembered,
     /// What is counted, in the order of the input.
     pub works: &'e [Work],
     /// Up to which time.
@@ -192,6 +195,10 @@ impl Counting<'_> {
         let record = next.observation.record;
         let tap = self.shared.plan.tap(next.observation.tap);
         let planned = &self.shared.plan.windows[usize::from(tap.window)];
+        let is_lasting = planned.spec.measure.is_long_lived();
+        if is_lasting && self.remembered.has(next.observation.key.partition()) {
+            return;
+        }
         let is_inhibited = !planned.inhibited_by.is_empty()
             && slots.any(&planned.inhibited_by, |notes| notes.is_open_at(at));
         let slot = slots.slot(tap.window, &planned.spec, at);
@@ -199,7 +206,13 @@ impl Counting<'_> {
         let source = &self.sources[work.chunk.source];
         let taken = Taken { shared: self.shared, source, tap, at, work, record, cause: next.cause.copied() };
         if let Measure::Baseline(asked) = &planned.spec.measure {
-            let mut following = Following { shared: self.shared, recovery: self.recovery, open, counted };
+            let mut following = Following {
+                shared: self.shared,
+                recovery: self.recovery,
+                absent: self.absent,
+                open,
+                counted,
+            };
             following.observe(&taken, next.observation, slot, asked, watched);
             return;
         }
@@ -244,7 +257,8 @@ impl Counting<'_> {
         let mut open = self.open[number].lock().unwrap_or_else(PoisonError::into_inner);
         let mut watched = self.watched[number].lock().unwrap_or_else(PoisonError::into_inner);
         let (shared, recovery) = (self.shared, self.recovery);
-        let mut following = Following { shared, recovery, open: &mut open, counted: &mut counted };
+        let mut following =
+            Following { shared, recovery, absent: self.absent, open: &mut open, counted: &mut counted };
         following.pass(&mut partition, &mut watched, passed.as_micros());
         counted
     }

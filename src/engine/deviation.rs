@@ -13,9 +13,10 @@ use super::Transition;
 use super::counting::Counted;
 use super::episode::{Notes, Opening, Taken};
 use super::open_alerts::{OpenAlert, OpenAlerts};
-use super::recovery::Recovery;
+use super::recovery::{Absent, Recovery};
 use crate::alert::{Alert, Deviation, Evidence, MAX_SAMPLES, span_text};
-use crate::matching::observation::Observation;
+use crate::event::Timestamp;
+use crate::matching::observation::{Observation, PlannedWindow};
 use crate::windows::baseline::series::{Asked, Label, Series, Turn, Verdict};
 use crate::windows::table::{Key, Partition, Slot};
 use crate::windows::{Measure, Window};
@@ -44,6 +45,33 @@ impl Watched {
         let due = series.next_due(asked);
         series.due = Some(due);
         self.due.push(Reverse((due, key, window)));
+    }
+
+    /// Notes a window that outlasted a restart.
+    pub fn watch_restored(&mut self, key: Key, slot: &mut Slot<Notes>, measure: &Measure) {
+        if let (Window::Baseline(series), Measure::Baseline(asked)) = (&mut slot.window, measure) {
+            self.watch(key, slot.rule, series, asked);
+        }
+    }
+
+    /// Nobody watched until this time.
+    pub fn resume(
+        &mut self,
+        partition: &mut Partition<'_, Notes>,
+        windows: &[PlannedWindow],
+        now: Timestamp,
+    ) {
+        for Reverse((due, key, window)) in std::mem::take(&mut self.due) {
+            let spec = &windows[usize::from(window)].spec;
+            let Measure::Baseline(asked) = &spec.measure else { continue };
+            partition.with_slot(key, window, |slot| {
+                let Window::Baseline(series) = &mut slot.window else { return };
+                if series.due == Some(due) {
+                    series.resume(spec, asked, now);
+                    self.watch(key, window, series, asked);
+                }
+            });
+        }
     }
 
     /// A window that is to be looked at by this time.
@@ -84,6 +112,8 @@ pub struct Following<'f> {
     pub shared: &'f Shared,
     /// What alerts there were, when this was counted before.
     pub recovery: Option<&'f Recovery>,
+    /// Alerts that were told before and are not found again yet, if there are any.
+    pub absent: Option<&'f Absent>,
     /// What alerts are open in the partition.
     pub open: &'f mut OpenAlerts,
     /// What became of them.
@@ -173,10 +203,13 @@ impl Following<'_> {
                             Opening::IfKnown(recovery) if !recovery.recognise(&mut episode) => continue,
                             _ => {}
                         }
+                        let has_returned = self.absent.is_some_and(|absent| absent.recognise(&mut episode));
                         notes.hold(episode, described.quiet);
                         notes.go_on(verdict.end, deviation(verdict, asked));
                         self.open.opened(alert);
-                        self.counted.transitions.extend(notes.update().map(Transition::Opened));
+                        if !has_returned {
+                            self.counted.transitions.extend(notes.update().map(Transition::Opened));
+                        }
                     } else {
                         notes.go_on(verdict.end, deviation(verdict, asked));
                     }
@@ -242,7 +275,6 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::event::Timestamp;
     use crate::rules::baseline::Baseline;
     use crate::windows::baseline::detector::Values;
     use crate::windows::table::Table;

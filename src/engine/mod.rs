@@ -17,6 +17,7 @@
 pub mod counting;
 pub mod deviation;
 pub mod episode;
+pub mod memory;
 pub mod open_alerts;
 pub mod recovery;
 pub mod reload;
@@ -40,6 +41,7 @@ use crate::windows::table::{PARTITIONS, Table, TableCounts};
 use counting::Counting;
 use deviation::Watched;
 use episode::Notes;
+use memory::Remembered;
 use open_alerts::OpenAlerts;
 use recovery::{Absent, Recovery};
 use work::{Chunk, ReadCounts, Reader, Recall, UndecodableLine, Work};
@@ -235,6 +237,8 @@ pub struct Engine {
     recovery: Option<Recovery>,
     /// What was told before and is not found again yet.
     absent: Absent,
+    /// What outlasted a restart.
+    remembered: Remembered,
 }
 
 impl Engine {
@@ -267,6 +271,7 @@ impl Engine {
             spare: Vec::new(),
             recovery: None,
             absent: Absent::default(),
+            remembered: Remembered::default(),
         })
     }
 
@@ -366,6 +371,7 @@ impl Engine {
             passed,
             recovery: self.recovery.as_ref(),
             absent: Some(&self.absent).filter(|absent| !absent.is_empty()),
+            remembered: &self.remembered,
             works: &works,
             until: until.map_or(i64::MAX, Timestamp::as_micros),
             is_merged: until.is_some(),

@@ -154,18 +154,28 @@ impl Encoder {
     }
 }
 
-/// The entries of a block.
-pub fn unpack(block: &[u8]) -> Result<Vec<Lines>, Malformed> {
-    let mut rest = block;
+/// Bytes of any kind, compressed.
+pub fn pack_bytes(bytes: &[u8]) -> std::io::Result<Vec<u8>> {
+    let mut packed = Vec::new();
+    put_number(&mut packed, bytes.len() as u64);
+    packed.append(&mut zstd::bulk::compress(bytes, COMPRESSION_LEVEL)?);
+    Ok(packed)
+}
+
+/// What [`pack_bytes`] has compressed.
+pub fn unpack_bytes(packed: &[u8]) -> Result<Vec<u8>, Malformed> {
+    let mut rest = packed;
     let length = usize::try_from(take_number(&mut rest)?).map_err(|_| Malformed::TooLarge)?;
     if length > MAX_FRAME_BYTES {
         return Err(Malformed::TooLarge);
     }
-    let frame = zstd::bulk::decompress(rest, length).map_err(|_| Malformed::Packing)?;
-    if frame.len() != length {
-        return Err(Malformed::Packing);
-    }
-    read_frame(&frame)
+    let bytes = zstd::bulk::decompress(rest, length).map_err(|_| Malformed::Packing)?;
+    if bytes.len() == length { Ok(bytes) } else { Err(Malformed::Packing) }
+}
+
+/// The entries of a block.
+pub fn unpack(block: &[u8]) -> Result<Vec<Lines>, Malformed> {
+    read_frame(&unpack_bytes(block)?)
 }
 
 fn read_frame(frame: &[u8]) -> Result<Vec<Lines>, Malformed> {

@@ -35,6 +35,15 @@ pub enum Row {
         /// Sealed.
         body: Vec<u8>,
     },
+    /// A part of the memory.
+    Memory {
+        /// Its number.
+        part: u64,
+        /// The last block in it.
+        block: u64,
+        /// Sealed.
+        body: Vec<u8>,
+    },
     /// A time in which a source was not watched, and its number.
     Gap(u64, Gap),
     /// What could not be read.
@@ -130,6 +139,11 @@ fn write_row(transaction: &Transaction<'_>, row: &Row, max_gaps: u64) -> rusqlit
                     resolved_at.map(Timestamp::as_micros),
                     body
                 ])?;
+        }
+        Row::Memory { part, block, body } => {
+            transaction
+                .prepare_cached("INSERT OR REPLACE INTO memories (part, block, body) VALUES (?, ?, ?)")?
+                .execute(params![*part as i64, *block as i64, body])?;
         }
         Row::Gap(number, gap) => {
             transaction

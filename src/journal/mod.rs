@@ -208,9 +208,22 @@ pub struct Changes {
     pub counted_up_to: u64,
     /// Alerts that are new or have changed.
     pub alerts: Vec<StoredAlert>,
+    /// Parts of the memory, as they are after all those blocks.
+    pub memories: Vec<Memory>,
     /// Told when they are stored. A failure means that they are not and will not be; when nobody waits they are tried again
     /// until they are.
     pub saved: Option<oneshot::Sender<Result<(), Failed>>>,
+}
+
+/// A part of what is remembered for longer than blocks are read back. The journal seals it and does not look into it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Memory {
+    /// Its number.
+    pub part: u64,
+    /// The last block that is in it.
+    pub block: u64,
+    /// All of it.
+    pub body: Vec<u8>,
 }
 
 /// A time in which a source was not watched.
@@ -258,7 +271,8 @@ impl Change {
     fn bytes(&self) -> usize {
         let bytes = match self {
             Self::Save(changes) => {
-                changes.alerts.iter().map(|alert| size_of_val(alert) + alert.record.len()).sum()
+                let alerts = changes.alerts.iter().map(|alert| size_of_val(alert) + alert.record.len());
+                alerts.chain(changes.memories.iter().map(|memory| memory.body.len())).sum()
             }
             Self::Gap(gap) => gap.source.len() + gap.reason.len(),
             Self::DeadLetter(letter) => letter.source.len() + letter.reason.len() + letter.body.len(),

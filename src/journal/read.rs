@@ -10,7 +10,8 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, Row};
 
 use super::sealing::{Place, Sealer};
 use super::{
-    DeadLetter, Gap, OpenError, StoredAlert, StoredBlock, Unreadable, UnreadableReason, block, read_only,
+    DeadLetter, Gap, Memory, OpenError, StoredAlert, StoredBlock, Unreadable, UnreadableReason, block,
+    read_only,
 };
 use crate::event::Timestamp;
 
@@ -195,6 +196,19 @@ impl Journal {
     /// All alerts that are open, those that opened last first.
     pub fn open_alerts(&self) -> Result<Listed<StoredAlert>, OpenError> {
         self.alerts(&AlertFilter { is_open: Some(true), ..AlertFilter::default() }, usize::MAX)
+    }
+
+    /// What is remembered, without the parts that cannot be read.
+    pub fn memories(&self) -> Result<Listed<Memory>, OpenError> {
+        let connection = self.connect()?;
+        let mut statement = connection.prepare("SELECT part, block, body FROM memories ORDER BY part")?;
+        let rows = statement.query_map([], |row| {
+            let (part, block) = (row.get::<_, i64>(0)? as u64, row.get::<_, i64>(1)? as u64);
+            let packed = self.sealer.unseal(Place::Memory(part), row.get(2)?).ok();
+            let body = packed.and_then(|packed| block::unpack_bytes(&packed).ok());
+            Ok(body.map(|body| Memory { part, block, body }))
+        })?;
+        Ok(listed(rows.collect::<Result<_, _>>()?))
     }
 
     /// Times in which sources were not watched, those that were noted last first.

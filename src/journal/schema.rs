@@ -11,7 +11,8 @@ use super::OpenError;
 const APPLICATION_ID: i32 = 0x5742_454c;
 
 /// Each step's statements.
-const STEPS: [&str; 1] = ["
+const STEPS: [&str; 2] = [
+    "
     CREATE TABLE meta (name TEXT PRIMARY KEY, value NOT NULL) WITHOUT ROWID;
     CREATE TABLE blocks (
         number INTEGER PRIMARY KEY,
@@ -45,7 +46,9 @@ const STEPS: [&str; 1] = ["
         size INTEGER NOT NULL,
         body BLOB NOT NULL
     );
-"];
+",
+    "CREATE TABLE memories (part INTEGER PRIMARY KEY, block INTEGER NOT NULL, body BLOB NOT NULL)",
+];
 
 /// Brings the file to this version. Each step is there as a whole or not at all.
 pub fn migrate(connection: &mut Connection) -> Result<(), OpenError> {

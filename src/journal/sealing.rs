@@ -25,6 +25,8 @@ pub enum Place<'a> {
     Alert(&'a str),
     /// The dead letter of this id.
     DeadLetter(u64),
+    /// The part of the memory with this number.
+    Memory(u64),
 }
 
 /// It was not sealed with this key and for this place, or not all of it is there.
@@ -98,11 +100,14 @@ impl Sealer {
             Place::Block(number) => (b'b', number),
             Place::Alert(_) => (b'a', 0),
             Place::DeadLetter(number) => (b'd', number),
+            Place::Memory(number) => (b'm', number),
         };
         associated.push(kind);
         match place {
             Place::Alert(id) => associated.extend_from_slice(id.as_bytes()),
-            Place::Block(_) | Place::DeadLetter(_) => associated.extend_from_slice(&number.to_le_bytes()),
+            Place::Block(_) | Place::DeadLetter(_) | Place::Memory(_) => {
+                associated.extend_from_slice(&number.to_le_bytes())
+            }
         }
         associated
     }

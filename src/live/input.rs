@@ -26,14 +26,19 @@ pub struct Taken {
     pub lines: Vec<Lines>,
     /// With them all blocks up to this one have been taken in.
     pub complete: Option<u64>,
+    /// Whether nothing has been taken of the block after that.
+    pub is_whole: bool,
 }
 
 impl Input {
-    /// Takes what there is, up to about so many bytes; `None` when nothing more will come.
-    pub fn take(&mut self, max_bytes: usize) -> Option<Taken> {
+    /// Takes what there is, up to about so many bytes, and where whole blocks are wanted up to the end of one; `None` when
+    /// nothing more will come.
+    pub fn take(&mut self, max_bytes: usize, is_whole_wanted: bool) -> Option<Taken> {
         match self {
-            Self::Sources(outlet) => outlet.take(max_bytes).map(|lines| Taken { lines, complete: None }),
-            Self::Journal(blocks) => blocks.take(max_bytes),
+            Self::Sources(outlet) => {
+                outlet.take(max_bytes).map(|lines| Taken { lines, complete: None, is_whole: false })
+            }
+            Self::Journal(blocks) => blocks.take(max_bytes, is_whole_wanted),
         }
     }
 
@@ -65,6 +70,8 @@ impl Input {
 pub struct Blocks {
     queue: mpsc::Receiver<Block>,
     wake: Arc<Notify>,
+    /// Whether a part of a block has been taken and its end has not.
+    is_open: bool,
 }
 
 /// Wakes the engine when the journal lets go, so that it sees the end.
@@ -87,20 +94,30 @@ pub fn blocks() -> (impl FnMut(Block) + Send + 'static, Blocks) {
         let _ = way.0.blocking_send(block);
         way.1.0.notify_one();
     };
-    (hand_on, Blocks { queue, wake })
+    (hand_on, Blocks { queue, wake, is_open: false })
 }
 
 impl Blocks {
-    fn take(&mut self, max_bytes: usize) -> Option<Taken> {
-        let mut taken = Taken { lines: Vec::new(), complete: None };
+    fn take(&mut self, max_bytes: usize, is_whole_wanted: bool) -> Option<Taken> {
+        let mut taken = self.take_some(max_bytes, is_whole_wanted)?;
+        taken.is_whole = !self.is_open;
+        Some(taken)
+    }
+
+    fn take_some(&mut self, max_bytes: usize, is_whole_wanted: bool) -> Option<Taken> {
+        let mut taken = Taken { lines: Vec::new(), complete: None, is_whole: false };
         let mut bytes = 0;
         while bytes < max_bytes {
             match self.queue.try_recv() {
                 Ok(Block { number, is_complete, lines }) => {
                     bytes += lines.iter().map(|lines| lines.text.len()).sum::<usize>();
                     taken.lines.extend(lines);
+                    self.is_open = !is_complete;
                     if is_complete {
                         taken.complete = Some(number);
+                        if is_whole_wanted {
+                            break;
+                        }
                     }
                 }
                 Err(TryRecvError::Empty) => return Some(taken),
@@ -144,13 +161,15 @@ mod tests {
         })
         .await
         .unwrap();
-        let first = blocks.take(1).unwrap();
-        assert_eq!((first.lines.len(), first.complete), (1, Some(1)));
-        let rest = blocks.take(100).unwrap();
-        assert_eq!((rest.lines.len(), rest.complete), (2, Some(2)));
+        let first = blocks.take(1, false).unwrap();
+        assert_eq!((first.lines.len(), first.complete, first.is_whole), (1, Some(1), true));
+        let part = blocks.take(1, true).unwrap();
+        assert_eq!((part.lines.len(), part.complete, part.is_whole), (2, None, false));
+        let rest = blocks.take(100, true).unwrap();
+        assert_eq!((rest.lines.len(), rest.complete, rest.is_whole), (0, Some(2), true));
         let input = Input::Journal(blocks);
         input.wait().await;
         let Input::Journal(mut blocks) = input else { unreachable!() };
-        assert!(blocks.take(100).is_none());
+        assert!(blocks.take(100, false).is_none());
     }
 }

@@ -57,6 +57,8 @@ const REST: Duration = Duration::from_millis(1);
 const TICK: Duration = Duration::from_secs(1);
 /// How many ticks apart it is said that lines cannot be read.
 const TICKS_PER_COMPLAINT: u64 = 30;
+/// How many ticks apart a part of the memory is kept: all of it in about five minutes.
+const TICKS_PER_PART: u64 = 5;
 /// How many ticks apart open alerts are told again when something has been found since.
 const TICKS_PER_UPDATE: u64 = 5;
 
@@ -140,6 +142,8 @@ pub struct Live {
     teller: Teller,
     metrics: Metrics,
     ticks: u64,
+    /// The part of the memory that is to be kept at the end of the next block.
+    part_due: Option<usize>,
     lines_at_tick: u64,
     undecodable_told: u64,
 }
@@ -169,6 +173,7 @@ impl Live {
             teller,
             metrics,
             ticks: 0,
+            part_due: None,
             lines_at_tick: 0,
             undecodable_told: 0,
         };
@@ -186,7 +191,9 @@ impl Live {
 
     fn run(&mut self, runtime: &Handle) {
         let mut next_tick = Instant::now() + TICK;
-        while let Some(Taken { mut lines, complete }) = self.input.take(MAX_STEP_BYTES) {
+        while let Some(Taken { mut lines, complete, is_whole }) =
+            self.input.take(MAX_STEP_BYTES, self.part_due.is_some())
+        {
             lines.extend(self.observers.take());
             let bytes: usize = lines.iter().map(|lines| lines.text.len()).sum();
             if !lines.is_empty() {
@@ -194,6 +201,9 @@ impl Live {
             }
             if let Some(block) = complete {
                 self.teller.counted(block);
+            }
+            if is_whole {
+                self.keep_memory();
             }
             while let Ok(command) = self.commands.try_recv() {
                 self.obey(command);
@@ -213,7 +223,25 @@ impl Live {
         }
         self.tick(intake::now());
         self.tell_updates(intake::now());
+        // Nothing more will be counted, and what was is of whole blocks.
+        let parts: Vec<_> = (0..Engine::MEMORY_PARTS).collect();
+        self.keep_parts(&parts);
         self.teller.note();
+    }
+
+    /// Keeps the part of the memory whose turn it is, if it is due.
+    fn keep_memory(&mut self) {
+        if let Some(part) = self.part_due.take() {
+            self.keep_parts(&[part]);
+        }
+    }
+
+    fn keep_parts(&mut self, parts: &[usize]) {
+        if self.teller.keeps_memory() {
+            let engine = &self.engine;
+            let parts = parts.iter().filter_map(|part| Some((*part, engine.memory(*part)?)));
+            self.teller.keep_memory(parts);
+        }
     }
 
     fn obey(&mut self, command: Command) {
@@ -292,6 +320,9 @@ impl Live {
 
     fn tick(&mut self, now: Timestamp) {
         self.ticks += 1;
+        if self.ticks.is_multiple_of(TICKS_PER_PART) && self.teller.keeps_memory() {
+            self.part_due = Some((self.ticks / TICKS_PER_PART) as usize % Engine::MEMORY_PARTS);
+        }
         // What comes later than that is not counted.
         let transitions = self.engine.advance_to(now.before(self.lateness));
         self.teller.tell(news_of(transitions), now);

@@ -10,7 +10,7 @@ use crate::engine::recovery::{KnownAlert, Recovered};
 use crate::event::Timestamp;
 use crate::facts;
 use crate::intake::{self, Lines, Stream};
-use crate::journal::{AlertFilter, Journal, OpenError, StoredBlock};
+use crate::journal::{AlertFilter, Journal, Memory, OpenError, StoredBlock};
 use crate::stream::Change;
 
 /// How often it is said how far it has come.
@@ -62,6 +62,8 @@ impl Live {
             }
         }
         self.teller.counted(last_block);
+        self.engine.counting_block(None);
+        self.engine.resume(intake::now());
         on_end();
     }
 
@@ -83,6 +85,7 @@ impl Live {
             is_due.then(|| KnownAlert::parse(text).ok()).flatten()
         });
         self.engine.recover(known.collect());
+        self.remember(journal)?;
         let mut done = Done::default();
         let mut streams = Streams::default();
         let mut is_known = true;
@@ -109,6 +112,7 @@ impl Live {
             done.blocks += 1;
             let lines: Vec<Lines> = lines.into_iter().map(|lines| streams.intern(lines)).collect();
             done.lines += lines.iter().map(|lines| lines.text.lines().count() as u64).sum::<u64>();
+            self.engine.counting_block(Some(number));
             if is_known {
                 self.count_again(lines);
             } else {
@@ -126,6 +130,23 @@ impl Live {
             self.end_of_known(at);
         }
         Ok(done)
+    }
+
+    /// Takes in what outlasts a restart.
+    fn remember(&mut self, journal: &Journal) -> Result<(), OpenError> {
+        let memories = journal.memories()?;
+        let (mut windows, mut unreadable) = (0, memories.unreadable);
+        for Memory { part, block, body } in memories.rows {
+            match self.engine.remember(part, block, &body) {
+                Ok(taken) => windows += taken,
+                Err(error) => {
+                    unreadable += 1;
+                    tracing::warn!(part, %error, "a part of the memory cannot be used: it is learned anew");
+                }
+            }
+        }
+        tracing::debug!(windows, unreadable, "what was learned before is there");
+        Ok(())
     }
 
     /// Everything up to here had been told before.

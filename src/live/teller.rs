@@ -13,7 +13,7 @@ use crate::alert::Alert;
 use crate::engine::Transition;
 use crate::event::Timestamp;
 use crate::intake;
-use crate::journal::{self, Changes, Failed, StoredAlert, Writer};
+use crate::journal::{self, Changes, Failed, Memory, StoredAlert, Writer};
 use crate::stream::{Change, Hub};
 
 /// Something to tell.
@@ -98,6 +98,23 @@ impl Teller {
         }
     }
 
+    /// Whether what is remembered can be kept.
+    pub const fn keeps_memory(&self) -> bool {
+        self.kept.is_some()
+    }
+
+    /// Has the journal keep parts of what is remembered, by their numbers. All that was counted must be of whole blocks.
+    pub fn keep_memory(&mut self, parts: impl Iterator<Item = (usize, Vec<u8>)>) {
+        let Some(kept) = &self.kept else { return };
+        let block = self.counted_up_to;
+        let memories = parts.map(|(part, body)| Memory { part: part as u64, block, body }).collect();
+        let changes = Changes { counted_up_to: block, memories, ..Changes::default() };
+        // Refused, the one before it is as good, only older; the journal counts that.
+        if kept.writer.save(changes).is_ok() {
+            self.noted_up_to = block;
+        }
+    }
+
     /// Tells news; `received` is when the lines arrived that they come of.
     pub fn tell(&mut self, news: News, received: Timestamp) {
         if news.is_empty() {
@@ -106,7 +123,8 @@ impl Teller {
         let Some(kept) = &self.kept else { return self.voice.say(&news, received) };
         let (answer, saved) = oneshot::channel();
         let alerts = stored(&news);
-        let changes = Changes { counted_up_to: self.counted_up_to, alerts, saved: Some(answer) };
+        let changes =
+            Changes { counted_up_to: self.counted_up_to, alerts, saved: Some(answer), ..Changes::default() };
         // Refused, it is told without having been kept; the journal counts that.
         if kept.writer.save(changes).is_ok() {
             self.noted_up_to = self.counted_up_to;

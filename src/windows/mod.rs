@@ -23,6 +23,7 @@ pub mod travel;
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use smallvec::SmallVec;
 
 use crate::event::{Timestamp, micros};
@@ -194,6 +195,17 @@ pub enum Window {
     Travel(Box<Travel>),
 }
 
+/// A window that outlasts a restart, as it is written down.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Lasting {
+    /// Ticks and what is usual.
+    Baseline(Box<Series>),
+    /// Values that are new.
+    Seen(Box<Seen>),
+    /// Where somebody was.
+    Travel(Box<Travel>),
+}
+
 impl Window {
     /// An empty window for a measure.
     pub fn new(measure: Measure) -> Self {
@@ -254,6 +266,27 @@ impl Window {
             Self::Travel(travel) => travel.trip().map(Detail::Trip),
             _ => None,
         }
+    }
+
+    /// What is to be written down of it, if it outlasts a restart.
+    pub fn lasting(&self) -> Option<Lasting> {
+        match self {
+            Self::Baseline(series) => Some(Lasting::Baseline(series.clone())),
+            Self::Seen(seen) => Some(Lasting::Seen(seen.clone())),
+            Self::Travel(travel) => Some(Lasting::Travel(travel.clone())),
+            _ => None,
+        }
+    }
+
+    /// Becomes what was written down; `false` when that was another kind of window.
+    pub fn restore(&mut self, lasting: Lasting) -> bool {
+        match (self, lasting) {
+            (Self::Baseline(series), Lasting::Baseline(kept)) => *series = kept,
+            (Self::Seen(seen), Lasting::Seen(kept)) => *seen = kept,
+            (Self::Travel(travel), Lasting::Travel(kept)) => *travel = kept,
+            _ => return false,
+        }
+        true
     }
 
     /// Bytes on the heap.

@@ -23,7 +23,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use dashmap::DashMap;
 use smallvec::SmallVec;
 
-use super::{Spec, Window};
+use super::{Lasting, Spec, Window};
 use crate::event::Timestamp;
 
 /// Parts of the table that are worked on independently: enough for any machine this runs on, few enough that each
@@ -306,6 +306,20 @@ impl<M: Memo> Partition<'_, M> {
             if subject.slots.is_empty() {
                 // Nothing in it matters any more: it goes when it is looked at next.
                 subject.idle_at = i64::MIN;
+            }
+        }
+    }
+
+    /// Calls `visit` with every window of the partition that outlasts a restart, with its subject, its rule, and when the
+    /// subject is too old to matter; in no particular order.
+    pub fn for_each_lasting(&mut self, mut visit: impl FnMut(Key, u16, i64, Lasting)) {
+        let keys: Vec<Key> = self.queues.probation.iter().chain(&self.queues.established).copied().collect();
+        for key in keys {
+            let Some(subject) = self.table.subjects.get(&key) else { continue };
+            for slot in &subject.slots {
+                if let Some(window) = slot.window.lasting() {
+                    visit(key, slot.rule, subject.idle_at, window);
+                }
             }
         }
     }

@@ -85,7 +85,7 @@ fn written() -> tempfile::TempDir {
     }
     let (saved, answer) = oneshot::channel();
     let alerts = vec![alert("aa", 10, Some(60)), alert("bb", 20, None)];
-    writer.save(Changes { counted_up_to: 4, alerts, saved: Some(saved) }).unwrap();
+    writer.save(Changes { counted_up_to: 4, alerts, saved: Some(saved), ..Changes::default() }).unwrap();
     answer.blocking_recv().unwrap().unwrap();
     drop(writer);
     running.join().unwrap();

@@ -12,6 +12,7 @@ mod first_seen;
 mod hostile;
 mod journal;
 mod journal_cli;
+mod memory;
 mod messaging;
 mod mmdb;
 mod places;

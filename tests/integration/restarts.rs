@@ -186,3 +186,33 @@ async fn every_delivery_that_was_answered_is_counted_once_through_kills() {
     assert_eq!(of("three_failures"), 5 * 20 * kills());
     assert_eq!(ids.len(), 2, "no alert has two names: {ids:?}");
 }
+
+/// Learns which addresses people come from.
+const NEW_ADDRESS: &str = "
+title: New address
+name: new_address
+level: low
+first_seen: {rules: [failed], group-by: [user.name], field: source.ip, learn: 1d, forget: 30d}
+";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_learned_is_there_after_the_next_start() {
+    let directory = directory();
+    let path = directory.path();
+    std::fs::write(path.join("rules/new.yml"), NEW_ADDRESS).unwrap();
+    let (mut process, address) = Process::start(path);
+    append(&path.join("app.jsonl"), &failures("ann", 1));
+    append(&path.join("app.jsonl"), &failures("bob", 1));
+    let counted = "watchbell_lines_total{source=\"app\"}";
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(30);
+    while crate::service::metric(&address, counted).await != Some(2.0) {
+        assert!(tokio::time::Instant::now() < deadline, "they must be counted");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    process.signal("-TERM");
+    assert_eq!(process.0.wait().unwrap().code(), Some(0));
+    let (process, _) = Process::start_with(path, &[("WATCHBELL_LOG", "watchbell=debug")]);
+    let said = process.said();
+    let learned = said.iter().find(|line| line.contains("what was learned before is there"));
+    assert!(learned.is_some_and(|line| line.contains("windows=2 unreadable=0")), "{said:#?}");
+}

@@ -24,7 +24,7 @@ fn change(steps: &mut Steps, changes: Vec<Change>) {
 
 fn save(steps: &mut Steps, counted_up_to: u64, alerts: Vec<StoredAlert>) {
     let (saved, mut answer) = oneshot::channel();
-    let changes = Changes { counted_up_to, alerts, saved: Some(saved) };
+    let changes = Changes { counted_up_to, alerts, saved: Some(saved), ..Changes::default() };
     steps.turn(Taken { changes: vec![Change::Save(changes)], ..Taken::default() });
     assert_eq!(answer.try_recv().unwrap(), Ok(()));
 }

@@ -27,7 +27,8 @@ fn written(rig: &Rig) -> Steps {
     }
     let alerts = vec![alert("a1", 10, None), alert("b1", 20, Some(30))];
     let (saved, _answer) = oneshot::channel();
-    let changes = vec![Change::Save(Changes { counted_up_to: 2, alerts, saved: Some(saved) })];
+    let changes =
+        vec![Change::Save(Changes { counted_up_to: 2, alerts, saved: Some(saved), ..Changes::default() })];
     steps.turn(Taken { changes, ..Taken::default() });
     let flowing = vec![with_offset(record("log", "x\n"), "state")];
     steps.turn(Taken { flowing, ..Taken::default() });

@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, VecDeque};
 use tokio::sync::oneshot;
 
 use crate::intake::Offset;
-use crate::journal::block::{Encoder, Packer};
+use crate::journal::block::{self, Encoder, Packer};
 use crate::journal::commit::{Row, SealedBlock};
 use crate::journal::sealing::{NoRandomness, Place, Sealer};
-use crate::journal::{Change, DeadLetter, Failed, Limits, MAX_DEAD_LETTER_BYTES, StoredAlert};
+use crate::journal::{Change, DeadLetter, Failed, Limits, MAX_DEAD_LETTER_BYTES, Memory, StoredAlert};
 
 /// The block that is being made of records that nobody waits for. They have been handed on.
 #[derive(Default)]
@@ -118,6 +118,13 @@ impl PendingChange {
                     }
                     return None;
                 };
+                for memory in changes.memories {
+                    match memory_row(&memory, sealer) {
+                        Some(row) => rows.push(row),
+                        // The one before it is as good, only older.
+                        None => tracing::error!(part = memory.part, "a part of the memory cannot be kept"),
+                    }
+                }
                 if changes.counted_up_to > 0 {
                     rows.push(Row::Mark(changes.counted_up_to));
                 }
@@ -153,6 +160,12 @@ fn alert_row(alert: StoredAlert, sealer: &Sealer) -> Result<Row, NoRandomness> {
     let StoredAlert { id, rule_id, opened_at, resolved_at, record } = alert;
     let body = sealer.seal(Place::Alert(&id), &record)?;
     Ok(Row::Alert { id, rule_id, opened_at, resolved_at, body })
+}
+
+fn memory_row(memory: &Memory, sealer: &Sealer) -> Option<Row> {
+    let packed = block::pack_bytes(&memory.body).ok()?;
+    let body = sealer.seal(Place::Memory(memory.part), &packed).ok()?;
+    Some(Row::Memory { part: memory.part, block: memory.block, body })
 }
 
 #[cfg(test)]
