@@ -110,8 +110,7 @@ pub fn suite(of_each: u64, seed: u64) -> Vec<Series> {
     all
 }
 
-/// Puts so many events in, after the first third, a fair way apart. `change` is given the value, how far in the event is
-/// from 0 to 1, and how strong the event is.
+/// Puts so many events in, after the first third, a fair way apart. `change` is given the value and how strong the event is.
 fn with_events(
     random: &mut Random,
     values: &mut [f32],
@@ -127,8 +126,13 @@ fn with_events(
         let length = (random.between(lengths.0, lengths.1) as usize).max(1);
         let end = (start + length - 1).min(values.len() - 1);
         let strength = random.unit();
-        for value in &mut values[start..=end] {
-            *value = change(random, f64::from(*value), strength) as f32;
+        // Every other one comes slowly.
+        let onset = if number % 2 == 0 { 1.0 } else { (length as f64 * 0.5).max(1.0) };
+        for (tick, value) in values[start..=end].iter_mut().enumerate() {
+            let part = ((tick + 1) as f64 / onset).min(1.0);
+            let usual = f64::from(*value);
+            let changed = usual + (change(random, usual, strength) - usual) * part;
+            *value = if usual.fract() == 0.0 { changed.round() } else { changed } as f32;
         }
         events.push((start, end));
     }

@@ -1,14 +1,14 @@
 //! What is ordinary for one series, and how surprising the next tick is.
 //!
-//! Two levels follow the series, one over about a hundred ticks and one over about seven, and each keeps the variance
+//! Two levels follow the series, one over about a hundred ticks and one over about twenty, and each keeps the variance
 //! around itself. A value is as surprising as it is to the level that expected it more: the slow one does not take a
 //! return to normal for a surprise, and the fast one does not go on about a level that has shifted. Both look at what the
 //! hour of the day and of the week leaves unexplained. How many standard deviations that is becomes bits in
 //! [`super::tail`].
 //!
-//! Counts are looked at on a scale on which their noise is the same at night and by day; where they are few, their exact
-//! tail is taken instead of a normal one. Of other numbers that are never negative, noise is taken to grow with the
-//! level, as it does with what people do.
+//! What is never negative is looked at by its root, as is right for counts, whose noise grows with their root, and a fair
+//! middle for other numbers, whose noise grows in proportion or not at all. Where counts are few, their exact tail is
+//! taken instead of a normal one.
 
 use serde::{Deserialize, Serialize};
 
@@ -23,20 +23,19 @@ pub const SILENT_TICKS: u32 = 10;
 /// What a tick weighs in the slow level and in both variances, once there were enough.
 const SLOW: f32 = 0.01;
 /// What a tick weighs in the fast level.
-const FAST: f32 = 0.15;
-/// What a tick weighs in the size of the numbers.
-const VERY_SLOW: f32 = 0.001;
+const FAST: f32 = 0.05;
+/// As many ticks as the doubt about the variance counts for: it is larger than it looks after few ticks.
+const DOUBT: f32 = 10.0;
 /// Counts with a smaller mean have their exact tail.
 const SPARSE_MEAN: f32 = 5.0;
 /// No scale is finer than this part of what is expected.
 const FINEST: f32 = 0.004;
-/// How much more than Poisson counts real ones vary: their variance is `m + OVERDISPERSION m^2`, which is a noise of six
-/// percent where there are many.
-const OVERDISPERSION: f32 = 0.004;
-/// The noise of numbers grows with this power of the level, between the root of counts and proportion,
-const NOISE_POWER: f32 = 0.75;
-/// and is no smaller than at this part of the usual size.
-const LEAST_SIZE: f32 = 0.3;
+/// Nor, of roots of counts, than this: Poisson noise has a half.
+const FINEST_OF_COUNTS: f32 = 0.02;
+/// What is added to a count before its root is taken, after F. J. Anscombe (1948).
+const OF_COUNTS: f32 = 0.375;
+/// The same for other numbers, as a part of their usual size.
+const OF_SIZE: f32 = 0.02;
 
 /// What the numbers are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -85,40 +84,40 @@ pub struct Detector {
     tail: Tail,
     /// Ticks that were taken in.
     seen: u32,
-    /// The usual size of the numbers.
-    size: f32,
-    has_negative: bool,
     values: Values,
+    /// What is added to a value before its root is taken; `None` where no root is taken.
+    shift: Option<f32>,
+    has_negative: bool,
     profile: Option<Box<Profile>>,
 }
 
 /// What is expected of a tick.
 struct Expectation {
     /// The value in the middle.
-    expected: f32,
+    middle: f32,
     /// What the season adds, at least and at most.
     offset: (f32, f32),
-    /// What the standard deviations are multiplied with here.
-    noise: f32,
-    /// The least that they are.
+    /// The least that standard deviations are.
     finest: f32,
+    /// What they are multiplied with.
+    doubt: f32,
 }
 
 impl Expectation {
-    /// How far a value is from a level and the season together, in units of the level's variance.
+    /// How far a value is from a level and the season together.
     fn off(&self, value: f32, level: &Level) -> f32 {
         let rest = value - level.mean;
-        (rest - rest.clamp(self.offset.0, self.offset.1)) / self.noise
+        rest - rest.clamp(self.offset.0, self.offset.1)
     }
 
     /// The standard deviation around a level.
     fn scale(&self, level: &Level) -> f32 {
-        level.variance.sqrt() * self.noise + self.finest
+        (level.variance.sqrt() + self.finest) * self.doubt
     }
 
     /// How many standard deviations a value is from a level.
     fn deviations(&self, value: f32, level: &Level) -> f32 {
-        self.off(value, level) * self.noise / self.scale(level)
+        self.off(value, level) / self.scale(level)
     }
 }
 
@@ -130,9 +129,9 @@ impl Detector {
             fast: Level::default(),
             tail: Tail::default(),
             seen: 0,
-            size: 0.0,
-            has_negative: false,
             values,
+            shift: (values == Values::Counts).then_some(OF_COUNTS),
+            has_negative: false,
             profile: Profile::new(season).map(Box::new),
         }
     }
@@ -144,23 +143,22 @@ impl Detector {
 
     /// How surprising a value would be in a tick that began so many seconds after the epoch.
     pub fn judge(&self, value: f32, seconds: i64) -> Surprise {
-        let value = finite(value);
-        let even = self.evened(value);
-        self.surprise(value, even, &self.expect(seconds)).0
+        let value = self.valid(value);
+        self.surprise(value, self.evened(value), &self.expect(seconds)).0
     }
 
     /// Takes in the value of the next tick, which began so many seconds after the epoch, and says how surprising it is.
     pub fn update(&mut self, value: f32, seconds: i64) -> Surprise {
-        let value = finite(value);
+        let value = self.valid(value);
+        self.find_shift(value);
         let even = self.evened(value);
         if self.seen == 0 {
-            (self.slow.mean, self.fast.mean, self.size) = (even, even, even.abs());
+            (self.slow.mean, self.fast.mean) = (even, even);
         }
-        self.has_negative |= value < 0.0;
         let expectation = self.expect(seconds);
         let (surprise, depth) = self.surprise(value, even, &expectation);
         self.tail.learn(depth, self.seen);
-        if let Some(profile) = &mut self.profile {
+        if let Some(profile) = self.profile.as_mut().filter(|_| self.seen >= SILENT_TICKS) {
             profile.update(even, seconds);
         }
         let newest = 1.0 / (self.seen as f32 + 1.0);
@@ -169,20 +167,21 @@ impl Detector {
             let off = expectation.off(even, level);
             level.update(rest, weight.max(newest), off, SLOW.max(newest));
         }
-        self.size += VERY_SLOW.max(0.1 * newest) * (even.abs() - self.size);
         self.seen = self.seen.saturating_add(1);
         surprise
     }
 
     fn expect(&self, seconds: i64) -> Expectation {
         let offset = self.profile.as_ref().map_or((0.0, 0.0), |profile| profile.offset(seconds));
-        let expected = self.slow.mean + f32::midpoint(offset.0, offset.1);
-        Expectation {
-            offset,
-            expected,
-            noise: self.noise_at(expected),
-            finest: FINEST * expected.abs() + 1e-9,
-        }
+        let middle = self.slow.mean + f32::midpoint(offset.0, offset.1);
+        let finest = match (self.values, self.shift) {
+            (_, None) => FINEST * middle.abs() + 1e-9,
+            // A part of the root is half that part of the value.
+            (Values::Numbers, Some(_)) => FINEST / 2.0 * middle.abs() + 1e-9,
+            (Values::Counts, Some(_)) => FINEST / 2.0 * middle.abs() + FINEST_OF_COUNTS,
+        };
+        let doubt = (1.0 + DOUBT / (self.seen as f32 + 1.0)).sqrt();
+        Expectation { middle, offset, finest, doubt }
     }
 
     /// How surprising a value is, and how deep.
@@ -190,18 +189,20 @@ impl Detector {
         let slow = expectation.deviations(even, &self.slow);
         let fast = expectation.deviations(even, &self.fast);
         let deviations = if slow * fast <= 0.0 { 0.0 } else { slow.abs().min(fast.abs()) };
-        let scale = expectation.scale(&self.slow);
-        let (expected, scale, exact) = match self.values {
-            Values::Numbers => (expectation.expected, scale, None),
-            Values::Counts => {
-                let root = root_of(expectation.expected);
-                let mean = (root * root + self.slow.variance - 0.375).max(0.0);
-                let variance = 4.0 * root * root * self.slow.variance + 2.0 * self.slow.variance.powi(2);
-                let exact = (mean < SPARSE_MEAN).then(|| sparse::bits(value, mean, variance, value >= mean));
-                let per_even = 2.0 * root * (1.0 + OVERDISPERSION * root * root).sqrt();
-                (mean, (scale * per_even).max(mean.sqrt()), exact)
+        let (mut expected, mut scale) = (expectation.middle, expectation.scale(&self.slow));
+        let mut exact = None;
+        if let Some(shift) = self.shift {
+            let (root, variance) = (expectation.middle.max(0.0), self.slow.variance);
+            expected = (root * root + variance - shift).max(0.0);
+            scale *= 2.0 * root;
+            if self.values == Values::Counts {
+                scale = scale.max(expected.sqrt());
+                if expected < SPARSE_MEAN {
+                    let variance = 4.0 * root * root * variance + 2.0 * variance * variance;
+                    exact = Some(sparse::bits(value, expected, variance, value >= expected));
+                }
             }
-        };
+        }
         let depth = match exact {
             _ if self.seen < SILENT_TICKS => 0.0,
             Some(bits) => tail::depth_of_bits(bits),
@@ -216,8 +217,8 @@ impl Detector {
         let wider = 1.0 + SLOW * ticks.min(100) as f32;
         self.slow.variance *= wider;
         self.fast.variance *= wider;
-        // After a gap, what was the level a few ticks ago is no longer one.
-        if ticks > 7 {
+        // After a gap, what was the level just before it is no longer one.
+        if ticks > 20 {
             self.fast.mean = self.slow.mean;
         }
     }
@@ -227,35 +228,38 @@ impl Detector {
         self.profile.as_ref().map_or(0, |profile| size_of::<Profile>() + profile.heap_bytes())
     }
 
-    /// A value on the scale on which its noise is even: of counts, a root for few and a logarithm for many.
+    /// A value on the scale on which its noise is even.
     fn evened(&self, value: f32) -> f32 {
-        match self.values {
-            Values::Numbers => value,
-            Values::Counts => {
-                let unit = OVERDISPERSION.sqrt();
-                ((value.max(0.0) + 0.375).sqrt() * unit).asinh() / unit
+        self.shift.map_or(value, |shift| (value.max(0.0) + shift).sqrt())
+    }
+
+    /// Finds out of the first ticks whether roots can be taken of numbers.
+    fn find_shift(&mut self, value: f32) {
+        if value < 0.0 && !self.has_negative {
+            if self.shift.is_some() {
+                // It is another kind of series than it seemed.
+                let profile = self.profile.as_ref().map(|profile| Box::new(profile.emptied()));
+                *self = Self { profile, ..Self::new(self.values, Season::None) };
+                self.shift = None;
+            }
+            self.has_negative = true;
+        }
+        let is_time = self.seen == SILENT_TICKS && self.values == Values::Numbers && !self.has_negative;
+        if is_time && self.slow.mean > 0.0 {
+            let shift = OF_SIZE * self.slow.mean;
+            self.shift = Some(shift);
+            for level in [&mut self.slow, &mut self.fast] {
+                let shifted = level.mean.max(0.0) + shift;
+                *level = Level { mean: shifted.sqrt(), variance: level.variance / (4.0 * shifted) };
             }
         }
     }
 
-    /// How much larger the noise is where this is expected than it is as a rule.
-    fn noise_at(&self, expected: f32) -> f32 {
-        if self.values == Values::Counts || self.has_negative || self.size <= 0.0 {
-            return 1.0;
-        }
-        (expected.abs() / self.size).max(LEAST_SIZE).powf(NOISE_POWER)
+    /// Nothing that is not a number may become a part of the state, nothing whose square is none, and no count below 0.
+    const fn valid(&self, value: f32) -> f32 {
+        let least = if matches!(self.values, Values::Counts) { 0.0 } else { -1e15 };
+        if value.is_finite() { value.clamp(least, 1e15) } else { 0.0 }
     }
-}
-
-/// Nothing that is not a number may become a part of the state, and nothing whose square is none.
-const fn finite(value: f32) -> f32 {
-    if value.is_finite() { value.clamp(-1e15, 1e15) } else { 0.0 }
-}
-
-/// The root of a count, out of the scale on which its noise is even.
-fn root_of(even: f32) -> f32 {
-    let unit = OVERDISPERSION.sqrt();
-    (even.max(0.0) * unit).sinh() / unit
 }
 
 #[cfg(test)]
@@ -376,7 +380,7 @@ mod tests {
         let bits: Vec<f32> =
             (0..300).map(|tick| detector.update(noise.count(250.0), 86_400 + tick * 60).bits).collect();
         assert!(bits[0] > 16.0);
-        assert!(highest(&bits[30..]) < 8.0, "after half an hour it is the level: {}", highest(&bits[30..]));
+        assert!(highest(&bits[60..]) < 8.0, "after an hour it is the level: {}", highest(&bits[60..]));
         assert!((225.0..275.0).contains(&detector.update(250.0, 0).expected));
     }
 

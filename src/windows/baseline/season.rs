@@ -72,6 +72,12 @@ impl Profile {
         Some(Self { day: Cycle::new(24), week, hour: i32::MIN, sum: 0.0, count: 0, flat: 0.0 })
     }
 
+    /// The same, of which nothing is known.
+    pub fn emptied(&self) -> Self {
+        let season = if self.week.is_some() { Season::Week } else { Season::Day };
+        Self::new(season).unwrap_or_else(|| self.clone())
+    }
+
     /// Takes in a value at a time in seconds since the epoch.
     pub fn update(&mut self, value: f32, seconds: i64) {
         let hour = i32::try_from(seconds.div_euclid(HOUR)).unwrap_or(i32::MAX);
