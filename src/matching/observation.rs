@@ -48,8 +48,11 @@ impl Observation {
         if self.record != other.record || self.key != other.key || window(self) != window(other) {
             return false;
         }
-        if let (Observed::Rules(rules), Observed::Rules(more)) = (&mut self.observed, other.observed) {
-            *rules |= more;
+        match (&mut self.observed, other.observed) {
+            (Observed::Rules(rules), Observed::Rules(more)) => *rules |= more,
+            // Whoever has a value is there too.
+            (Observed::Occurrence, Observed::Hash(_) | Observed::Fine(_)) => *self = *other,
+            _ => {}
         }
         true
     }
@@ -239,6 +242,11 @@ impl Plan {
                                     let of_rule = Relays::new(ignore, false).unwrap_or_default();
                                     let known = Arc::clone(relays);
                                     ValueOf::Position(Box::new(Networks { known, of_rule }))
+                                }
+                                Kind::FirstSeen { only_present, .. }
+                                    if place + only_present >= correlation.rules.len() =>
+                                {
+                                    ValueOf::Occurrence
                                 }
                                 Kind::FirstSeen { fields, .. } => {
                                     ValueOf::Seen(fields.iter().map(&mut field).collect())

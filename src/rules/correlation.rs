@@ -64,6 +64,8 @@ pub enum Kind {
         learn: Duration,
         /// Most values that are known of a group.
         max_values: u16,
+        /// How many of the rules, the last ones, only say that a group is there.
+        only_present: usize,
     },
     /// How fast the group would have travelled between two places, in kilometres an hour.
     ImpossibleTravel {

@@ -4,6 +4,9 @@
 //! first_seen: {rules: [login], group-by: [user.name], field: source.as.number, learn: 7d, forget: 90d, max_values: 64}
 //! ```
 //!
+//! `learn_from` names rules whose matches say nothing but that the group is there: learning begins with them too. Without
+//! it, the first value of something rare is learned when it comes, be it months after everything else of the group.
+//!
 //! Nothing is new for a group before it has been looked at for `learn`, from its first match on. A value is known until it
 //! has not been seen for `forget`, and a group of which nothing was seen for so long is learned anew. A group with more
 //! than `max_values` in that time is not judged: for it, new is nothing special.
@@ -23,7 +26,8 @@ const VALUES: u16 = 64;
 /// Most values of a group: all of them are looked at with each match.
 const MAX_VALUES: u16 = 1_000;
 
-const KEYS: &[&str] = &["rules", "group-by", "field", "learn", "forget", "max_values", "aliases", "generate"];
+const KEYS: &[&str] =
+    &["rules", "learn_from", "group-by", "field", "learn", "forget", "max_values", "aliases", "generate"];
 
 /// Reads a `first_seen` map. Faults are noted; `None` when there was one.
 pub fn parse(node: &Node, generate: Option<bool>, faults: &mut Faults) -> Option<Correlation> {
@@ -34,7 +38,14 @@ pub fn parse(node: &Node, generate: Option<bool>, faults: &mut Faults) -> Option
     };
     let before = faults.count();
     section.check_keys(entries, KEYS, faults);
-    let rules = section.rules(faults);
+    let mut rules = section.rules(faults);
+    let present = section.names("learn_from", faults);
+    if let Some(twice) = present.iter().find(|name| rules.contains(name)) {
+        let expected = format!("other rules than those under rules, not '{twice}'");
+        faults.note(node.line, "first_seen.learn_from", expected);
+    }
+    let only_present = present.len();
+    rules.extend(present);
     let group_by = section.names("group-by", faults);
     let fields = section.names("field", faults);
     if node.get("field").is_none() {
@@ -61,7 +72,7 @@ pub fn parse(node: &Node, generate: Option<bool>, faults: &mut Faults) -> Option
     if faults.count() > before {
         return None;
     }
-    let kind = Kind::FirstSeen { fields, learn, max_values };
+    let kind = Kind::FirstSeen { fields, learn, max_values, only_present };
     Some(Correlation {
         kind,
         rules,
@@ -92,7 +103,7 @@ mod tests {
         let set = load("first_seen: {rules: a, group-by: user.name, field: [x, y]}\n");
         assert_eq!(set.errors, []);
         let Body::Correlation(linked) = &set.find("new").unwrap().body else { panic!() };
-        let Kind::FirstSeen { fields, learn, max_values } = &linked.correlation.kind else { panic!() };
+        let Kind::FirstSeen { fields, learn, max_values, .. } = &linked.correlation.kind else { panic!() };
         assert_eq!((fields.len(), *learn, *max_values), (2, LEARN, VALUES));
         assert_eq!((linked.correlation.timespan, linked.inputs.len(), linked.level), (FORGET, 1, 1));
         assert!(!set.find("a").unwrap().reported, "it speaks through the rule that looks at it");
@@ -113,6 +124,7 @@ mod tests {
                 "first_seen.max_values",
                 "1 to 1000",
             ),
+            ("first_seen:\n  rules: a\n  field: x\n  learn_from: a\n", 9, "first_seen.learn_from", "not 'a'"),
             ("first_seen:\n  rules: b\n  field: x\n", 6, "first_seen.rules", "not 'b'"),
             (
                 "first_seen:\n  rules: a\n  field: x\ncorrelation: {}\n",

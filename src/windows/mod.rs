@@ -250,6 +250,7 @@ impl Window {
                 }
                 _ => Reading::nothing(at.as_micros()),
             },
+            (Self::Seen(seen), Observed::Occurrence) => seen.note_presence(spec, at),
             (Self::Travel(travel), Observed::Position(position)) => match spec.measure {
                 Measure::Travel(limits) => travel.observe(spec, limits, at, position),
                 _ => Reading::nothing(at.as_micros()),

@@ -52,12 +52,7 @@ impl Seen {
         is_fine: bool,
     ) -> Reading {
         let at = at.as_micros();
-        let forgotten_before = at.saturating_sub(micros(spec.span));
-        if self.latest < forgotten_before || self.latest == i64::MIN {
-            *self = Self { began: at, ..Self::default() };
-        }
-        self.began = self.began.min(at);
-        self.latest = self.latest.max(at);
+        let forgotten_before = self.arrive(spec, at);
         let is_known = |value: &Known| value.last >= forgotten_before;
         self.known =
             self.values.iter().filter(|value| is_known(value)).count().min(usize::from(u16::MAX)) as u16;
@@ -76,6 +71,23 @@ impl Seen {
         let is_learned = at.saturating_sub(self.began) >= learning.span_micros;
         let is_new = !was_known && !is_fine && is_learned && !may_have_left;
         Reading { measured: f64::from(u8::from(is_new)), holds: is_new, ..Reading::nothing(at) }
+    }
+
+    /// The subject is there, without a value.
+    pub fn note_presence(&mut self, spec: &Spec, at: Timestamp) -> Reading {
+        self.arrive(spec, at.as_micros());
+        Reading::nothing(at.as_micros())
+    }
+
+    /// Takes note that the subject is there, and gives the time before which values are forgotten.
+    fn arrive(&mut self, spec: &Spec, at: i64) -> i64 {
+        let forgotten_before = at.saturating_sub(micros(spec.span));
+        if self.latest < forgotten_before || self.latest == i64::MIN {
+            *self = Self { began: at, ..Self::default() };
+        }
+        self.began = self.began.min(at);
+        self.latest = self.latest.max(at);
+        forgotten_before
     }
 
     fn take_in(&mut self, value: Known, max_values: usize, horizon: i64) {
@@ -165,6 +177,18 @@ mod tests {
         assert!(!observe(20, Observed::Fine(2)).0);
         assert!(!observe(21, Observed::Hash(2)).0, "what the allowlist knew then is known now");
         assert_eq!(observe(22, Observed::Hash(3)), (true, Some(Detail::New { known: 2 })));
+    }
+
+    #[test]
+    fn whoever_is_there_is_learned_without_a_value() {
+        let learning = learning(10, 8);
+        let spec = spec(Measure::New(learning), 100, 5, 1.0);
+        let mut window = Window::new(Measure::New(learning));
+        let mut observe = |at, observed| window.observe(&spec, Timestamp::from_seconds(at), observed).holds;
+        assert!(!observe(0, Observed::Occurrence));
+        assert!(observe(20, Observed::Hash(1)), "the first value ever, of somebody who has been there");
+        assert!(!observe(110, Observed::Occurrence));
+        assert!(observe(121, Observed::Hash(1)), "forgotten, though the subject was there");
     }
 
     #[test]

@@ -140,6 +140,24 @@ fn several_fields_are_new_together_and_one_that_is_missing_is_not_counted() {
 }
 
 #[test]
+fn learning_may_begin_with_what_has_no_value() {
+    // Whatever the order in which the rules stand: the refused login matches both.
+    for (present, other) in [("anything", "failed"), ("failed", "anything")] {
+        let rules = rules(&format!(
+            "title: anything\nname: anything\nlogsource: {{product: watchbell}}\ndetection: {{s: {{user.name|exists: true}}, \
+             condition: s}}\n---\ntitle: new\nname: new\nfirst_seen: {{rules: [{other}], learn_from: [{present}], \
+             group-by: [user.name], field: device, learn: 1d}}\n"
+        ));
+        let refused = |day: i64, device: &str| login(day * DAY, "ann", device).replace("success", "failure");
+        assert_eq!(alerts(&rules, Allowlist::default(), &[refused(3, "x")]), [], "{present}");
+        let lines = [login(0, "ann", "a").replace("device", "no_device"), refused(3, "x"), refused(4, "y")];
+        let expected: &[(i64, &str)] =
+            if present == "anything" { &[(3, "x"), (4, "y")] } else { &[(4, "y")] };
+        assert_eq!(found(&alerts(&rules, Allowlist::default(), &lines)), expected, "{present}");
+    }
+}
+
+#[test]
 fn other_rules_may_look_at_what_is_new() {
     let rules = rules(
         "title: new device\nname: new_device\nfirst_seen: {rules: [succeeded], group-by: [user.name], field: device, learn: 1d}\n---\n\
