@@ -485,6 +485,8 @@ pub struct Event<'a> {
     pub class: Class,
     /// The client's address, parsed; the text is in `source.ip`.
     pub client: Option<IpAddr>,
+    /// Whether a database was asked where the client is: what says so may not have been logged.
+    pub is_placed: bool,
     /// Values of fields that no rule names. Only keywords, which look everywhere, see them.
     pub unnamed: Vec<Value<'a>>,
     values: Vec<Value<'a>>,
@@ -498,6 +500,7 @@ impl<'a> Event<'a> {
             at: None,
             class: Class::Any,
             client: None,
+            is_placed: false,
             unnamed: Vec::new(),
             values: vec![Value::Missing; schema.len()],
             present: Vec::with_capacity(schema.len()),
@@ -515,6 +518,7 @@ impl<'a> Event<'a> {
         self.at = None;
         self.class = Class::Any;
         self.client = None;
+        self.is_placed = false;
     }
 
     /// Becomes what another event is, whose line does not live as long.
@@ -523,6 +527,7 @@ impl<'a> Event<'a> {
         self.at = other.at;
         self.class = other.class;
         self.client = other.client;
+        self.is_placed = other.is_placed;
         self.unnamed.extend(other.unnamed.iter().map(Value::to_owned));
         for (id, value) in other.fields() {
             self.set(id, value.to_owned());

@@ -219,6 +219,7 @@ impl Geo {
     pub fn fill<'g>(&'g self, event: &mut Event<'g>) {
         let client = event.client.map(|address| address.to_canonical());
         let Some(address) = client.filter(|address| is_public(*address)) else { return };
+        event.is_placed = true;
         let mut record = Record::default();
         for database in &*self.databases {
             database.look_up(address, &mut record);

@@ -31,7 +31,8 @@ const KNOWN_NAMES: &[&str] = &[
     "packethub",
     "proton ag",
     "satellite",
-    "starlink",
+    "space exploration tech",
+    "spacex",
     "viasat",
     "vpn",
     "zscaler",
@@ -128,7 +129,8 @@ mod tests {
             (Some(64_502), Some("EXAMPLE MOBILE GmbH"), true),
             (Some(64_502), Some("Example Fixed"), false),
             (Some(13_335), None, true),
-            (None, Some("SpaceX Starlink"), true),
+            (None, Some("Space Exploration Technologies Corporation"), true),
+            (None, Some("Starlink Country LLC"), false),
             (None, None, false),
         ] {
             assert_eq!(relays.contains(number, name), expected, "{number:?} {name:?}");

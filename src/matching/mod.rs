@@ -172,7 +172,7 @@ fn keywords_look_at(event: &Event<'_>, id: FieldId) -> bool {
         | field::EVENT_ACTION
         | field::EVENT_OUTCOME
         | field::LOG_FLAGS => !is_access_log,
-        _ if id.is_geo() => !is_access_log,
+        _ if id.is_geo() => !is_access_log && !event.is_placed,
         _ => true,
     }
 }

@@ -4,7 +4,7 @@
 //! first_seen: {rules: [login], group-by: [user.name], field: source.as.number, learn: 7d, forget: 90d, max_values: 64}
 //! ```
 //!
-//! `learn_from` names rules whose matches say nothing but that the group is there: learning begins with them too. Without
+//! A list is one value. `learn_from` names rules whose matches say nothing but that the group is there: learning begins with them too. Without
 //! it, the first value of something rare is learned when it comes, be it months after everything else of the group.
 //!
 //! Nothing is new for a group before it has been looked at for `learn`, from its first match on. A value is known until it

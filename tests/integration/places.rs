@@ -11,6 +11,7 @@ use watchbell::app::{App, Origin};
 use watchbell::decode::{self, Format};
 use watchbell::engine::work::Chunk;
 use watchbell::engine::{Engine, Settings, Transition};
+use watchbell::event::field;
 use watchbell::geo::{Config, Geo};
 use watchbell::rules::RuleSet;
 
@@ -157,6 +158,27 @@ fn detections_and_subjects_may_be_about_places() {
         assert_eq!(alerts(&rules, &geo, &lines, 1, 100).len(), 1, "{text}");
         assert_eq!(alerts(&rules, &Geo::default(), &lines, 1, 100), [], "{text}");
     }
+}
+
+#[test]
+fn keywords_do_not_look_into_databases_and_subscribers_do() {
+    let databases = Databases::write();
+    let geo = Geo::open(&databases.config()).unwrap();
+    let rules = rules(
+        "title: t\nname: t\nlogsource: {product: watchbell}\ndetection: {keywords: [Lyon], other: {source.geo.country_iso_code: XX}, condition: keywords or other}\n",
+    );
+    let mut lines = logins(&[(0, LYON)]);
+    assert_eq!(alerts(&rules, &geo, &lines, 1, 100), []);
+    lines[0] = lines[0].replace("ann", "ann of Lyon");
+    assert_eq!(alerts(&rules, &geo, &lines, 1, 100).len(), 1);
+    let settings = Settings { threads: 1, geo, ..Settings::default() };
+    let mut engine = Engine::new(&rules, Allowlist::default(), &settings).unwrap();
+    let source = engine.add_source("test", "", Arc::new(decode::Settings::default()));
+    let text = lines[0].clone() + "\n";
+    engine.read(vec![Chunk { source, text, format: Format::Json, received: None }]);
+    let mut cities = Vec::new();
+    engine.for_each_event(|_, _, event| cities.extend(event.text(field::GEO_CITY).map(str::to_owned)));
+    assert_eq!(cities, ["Lyon"]);
 }
 
 /// An address in New York whose network is known as a relay.
