@@ -13,7 +13,7 @@ use crate::event::Timestamp;
 use crate::rules::baseline::{Baseline, Direction, Side};
 use crate::rules::correlation::{Correlation, Kind};
 use crate::rules::detection::Comparison;
-use crate::rules::{Body, Rule, RuleSet, Severity};
+use crate::rules::{Body, Mode, Rule, RuleSet, Severity};
 
 /// An episode is over when nothing was found for its rule's span, and at least for this long. Attackers pause; an
 /// analyst wants one alert for one attack.
@@ -59,6 +59,8 @@ pub struct Alert {
     pub rule: Arc<RuleName>,
     /// How much it matters.
     pub severity: Severity,
+    /// Whether it is for people: whoever pages somebody passes over those of rules on trial.
+    pub mode: Mode,
     /// Whose events these are; empty for the only tenant.
     pub tenant: String,
     /// What it is about: name and value of each field.
@@ -420,6 +422,9 @@ impl Serialize for Alert {
         map.serialize_entry("id", &self.id)?;
         map.serialize_entry("rule", &self.rule)?;
         map.serialize_entry("severity", &self.severity)?;
+        if self.mode.is_shadow() {
+            map.serialize_entry("mode", &self.mode)?;
+        }
         if !self.tenant.is_empty() {
             map.serialize_entry("tenant", &self.tenant)?;
         }

@@ -58,11 +58,13 @@ pub struct RulesConfig {
     pub builtin: bool,
     /// Files and directories with others.
     pub directories: Vec<PathBuf>,
+    /// Names or ids of rules that are on trial, whatever their files say: they page nobody.
+    pub shadow: Vec<String>,
 }
 
 impl Default for RulesConfig {
     fn default() -> Self {
-        Self { builtin: true, directories: Vec::new() }
+        Self { builtin: true, directories: Vec::new(), shadow: Vec::new() }
     }
 }
 

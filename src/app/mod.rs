@@ -88,7 +88,8 @@ struct Prepared {
 }
 
 fn prepare(config: &Config) -> anyhow::Result<Prepared> {
-    let rules = RuleSet::load(config.rules.builtin, &config.rules.directories)?;
+    let mut rules = RuleSet::load(config.rules.builtin, &config.rules.directories)?;
+    rules.put_in_shadow(&config.rules.shadow);
     for warning in &rules.warnings {
         tracing::warn!("doubt about a rule: {warning}");
     }
@@ -193,7 +194,7 @@ impl App {
         let to_prepare = config.clone();
         let prepared = tokio::task::spawn_blocking(move || prepare(&to_prepare)).await??;
         for error in &prepared.rules.errors {
-            tracing::error!("fault in a rule, which is left out: {error}");
+            tracing::error!("fault in rules, which is left out: {error}");
         }
         let Prepared { rules, allowlist, mut settings, decode, budget } = prepared;
         if let Some(kept) = &kept {

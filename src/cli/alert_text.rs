@@ -15,7 +15,8 @@ pub fn write_alert(out: &mut dyn Write, head: &str, alert: &Value) -> io::Result
     let (rule, condition, evidence) = (&alert["rule"], &alert["condition"], &alert["evidence"]);
     let end =
         if alert["resolved_at"].is_null() { "still open".to_owned() } else { time(&alert["last_seen_at"]) };
-    writeln!(out, "{head}{}  {}", text(&rule["name"]), subject(&alert["subject"]))?;
+    let mark = if alert["mode"] == "shadow" { "  [shadow]" } else { "" };
+    writeln!(out, "{head}{}  {}{mark}", text(&rule["name"]), subject(&alert["subject"]))?;
     writeln!(
         out,
         "      {} to {end}   {}",

@@ -70,7 +70,13 @@ struct RuleSelection {
 impl RuleSelection {
     /// Loads the rules and tells of those that were refused.
     fn load(&self) -> anyhow::Result<RuleSet> {
-        let rules = RuleSet::load(!self.no_builtin_rules, &self.directories)?;
+        self.load_with_shadow(&[])
+    }
+
+    /// The same, with rules of these names in shadow.
+    fn load_with_shadow(&self, shadow: &[String]) -> anyhow::Result<RuleSet> {
+        let mut rules = RuleSet::load(!self.no_builtin_rules, &self.directories)?;
+        rules.put_in_shadow(shadow);
         for error in &rules.errors {
             tell(format_args!("fault in a rule: {error}"));
         }

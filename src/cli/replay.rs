@@ -75,7 +75,7 @@ impl Replay {
     /// Runs the command.
     pub fn run(&self) -> anyhow::Result<ExitCode> {
         let config = read_config(self.config.as_ref())?;
-        let rules = self.rules.load()?;
+        let rules = self.rules.load_with_shadow(&config.rules.shadow)?;
         let allowlist = Allowlist::new(&config.allowlist).map_err(anyhow::Error::msg)?;
         allowlist.faults(&rules).iter().for_each(tell);
         let settings = Settings {

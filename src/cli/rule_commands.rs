@@ -92,14 +92,15 @@ impl List {
         let needs = lacking(rule, &Geo::default());
         if self.json {
             let line = serde_json::json!({
-                "id": rule.id, "name": rule.name, "title": rule.title, "severity": rule.severity,
+                "id": rule.id, "name": rule.name, "title": rule.title, "severity": rule.severity, "mode": rule.mode,
                 "condition": condition, "tags": rule.tags, "falsepositives": rule.false_positives,
                 "description": rule.description, "advice": rule.advice, "file": rule.place.file,
                 "needs_geo": needs,
             });
             return writeln!(out, "{line}");
         }
-        writeln!(out, "{:<13} {:<40} {}", rule.severity, rule.handle(), rule.title)?;
+        let mark = if rule.mode.is_shadow() { "  [shadow]" } else { "" };
+        writeln!(out, "{:<13} {:<40} {}{mark}", rule.severity, rule.handle(), rule.title)?;
         writeln!(out, "{:<13} {} by {}", "", condition.text, rule.group_by().join(" + "))?;
         if needs.is_empty() {
             return Ok(());

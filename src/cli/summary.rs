@@ -24,7 +24,8 @@ pub fn write_alerts(out: &mut dyn Write, alerts: &[&Alert]) -> io::Result<()> {
         return writeln!(out, "Nothing to report.\n");
     }
     for severity in Severity::ALL.into_iter().rev() {
-        let these: Vec<_> = alerts.iter().filter(|alert| alert.severity == severity).collect();
+        let mut these: Vec<_> = alerts.iter().filter(|alert| alert.severity == severity).collect();
+        these.sort_by_key(|alert| alert.mode.is_shadow());
         if these.is_empty() {
             continue;
         }

@@ -224,7 +224,7 @@ impl Counting<'_> {
         if !planned.reported {
             return;
         }
-        let opening = match open.has_room(tap.window, self.shared.rules[planned.rule].severity) {
+        let opening = match open.has_room(tap.window, self.shared.rules[planned.rule].precedence()) {
             _ if let Some(recovery) = self.recovery => Opening::IfKnown(recovery),
             _ if is_inhibited => Opening::Inhibited,
             true if let Some(absent) = self.absent => Opening::Return(absent),

@@ -221,7 +221,7 @@ impl Following<'_> {
     fn opening(&self, window: u16, rule: usize) -> Opening<'_> {
         match self.recovery {
             Some(recovery) => Opening::IfKnown(recovery),
-            None if self.open.has_room(window, self.shared.rules[rule].severity) => Opening::Allowed,
+            None if self.open.has_room(window, self.shared.rules[rule].precedence()) => Opening::Allowed,
             None => Opening::Refused,
         }
     }
@@ -239,6 +239,7 @@ impl Following<'_> {
             id,
             rule: described.name.clone(),
             severity: described.severity,
+            mode: described.mode,
             tenant: tenant.to_owned(),
             subject: whole.into_iter().map(cut).collect(),
             opened_at: verdict.end,

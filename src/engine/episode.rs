@@ -324,6 +324,7 @@ impl Taken<'_> {
             id,
             rule: Arc::clone(&described.name),
             severity: described.severity,
+            mode: described.mode,
             tenant: self.source.tenant.clone(),
             subject,
             opened_at: reading.first,

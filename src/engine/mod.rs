@@ -36,7 +36,7 @@ use crate::event::{Event, Schema, Timestamp};
 use crate::geo::Geo;
 use crate::matching::Matcher;
 use crate::matching::observation::{Plan, Secret};
-use crate::rules::{Rule, RuleSet, Severity};
+use crate::rules::{Mode, Rule, RuleSet, Severity};
 use crate::windows::table::{PARTITIONS, Table, TableCounts};
 use counting::Counting;
 use deviation::Watched;
@@ -85,6 +85,8 @@ pub struct Described {
     pub name: Arc<RuleName>,
     /// How much it matters.
     pub severity: Severity,
+    /// Whether what it finds is for people.
+    pub mode: Mode,
     /// What it asks for.
     pub condition: Arc<Condition>,
     /// How long an episode lasts after its last finding.
@@ -92,6 +94,13 @@ pub struct Described {
     /// The fields it looks at that no database fills: it is off, unless the log says itself where clients are.
     pub lacks: Vec<String>,
     rule: Rule,
+}
+
+impl Described {
+    /// The severity by which its alerts get a part of the room for open ones: what is on trial leaves room to all others.
+    pub const fn precedence(&self) -> Severity {
+        if self.mode.is_shadow() { Severity::Informational } else { self.severity }
+    }
 }
 
 /// What all workers share: rules, compiled.
@@ -123,6 +132,7 @@ impl Shared {
                 title: rule.title.clone(),
             }),
             severity: rule.severity,
+            mode: rule.mode,
             condition: Arc::new(Condition::of(rule)),
             quiet: quiet_after(rules, rule),
             lacks: lacking(rule, &settings.geo),

@@ -13,7 +13,7 @@ use serde::Deserialize;
 use super::{Engine, Shared, Transition};
 use crate::alert::{Alert, Condition, Evidence, RuleName};
 use crate::event::Timestamp;
-use crate::rules::Severity;
+use crate::rules::{Mode, Severity};
 
 /// An alert that was told before, as far as it is needed to go on with it: what [`Alert`] writes of itself as JSON.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
@@ -21,6 +21,8 @@ pub struct KnownAlert {
     id: String,
     rule: RuleName,
     severity: String,
+    #[serde(default)]
+    mode: Mode,
     #[serde(default)]
     tenant: String,
     subject: serde_json::Map<String, serde_json::Value>,
@@ -88,6 +90,7 @@ impl KnownAlert {
             id: self.id.clone(),
             rule: Arc::new(self.rule.clone()),
             severity: Severity::from_name(&self.severity).unwrap_or(Severity::Medium),
+            mode: self.mode,
             tenant: self.tenant.clone(),
             subject: self
                 .subject
@@ -150,8 +153,11 @@ impl Recovery {
 
     /// Whether an episode is one that is known, whose identity it then takes over.
     pub(super) fn recognise(&self, alert: &mut Alert) -> bool {
-        let known =
-            self.about(alert).iter().rev().find(|known| known.covers(alert.opened_at, alert.last_seen_at));
+        // One of another mode is not gone on with: what was on trial has told nobody.
+        let is_it = |known: &&KnownAlert| {
+            known.mode == alert.mode && known.covers(alert.opened_at, alert.last_seen_at)
+        };
+        let known = self.about(alert).iter().rev().find(is_it);
         if let Some(known) = known {
             known.take_over(alert);
         }

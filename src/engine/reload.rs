@@ -1,13 +1,16 @@
 //! Other rules in a running engine.
 //!
 //! What is counted goes on for every rule that, with all it looks at, says the same as before; its title, severity and
-//! advice may differ. The windows of the others begin anew, and their open alerts are resolved.
+//! advice may differ. The windows of the others begin anew, and their open alerts are resolved. So are those of a rule
+//! that comes out of shadow, or goes into it: what is found next is another alert, of the new mode.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::episode::Notes;
 use super::work::Reader;
 use super::{Engine, Settings, Shared, Transition};
+use crate::alert::Alert;
 use crate::allowlist::Allowlist;
 use crate::clock::Tolerance;
 use crate::decode;
@@ -77,15 +80,30 @@ impl Engine {
             new.plan.windows.iter().zip(0..).map(|(window, number)| (window.fingerprint, number)).collect();
         let old_windows = &self.shared.plan.windows;
         let number = |old: u16| by_fingerprint.get(&old_windows[usize::from(old)].fingerprint).copied();
+        let mode =
+            |shared: &Shared, window: u16| shared.rules[shared.plan.windows[usize::from(window)].rule].mode;
+        let has_changed: HashSet<u16> = (0..old_windows.len() as u16)
+            .filter_map(|old| {
+                number(old).filter(|new_number| mode(&self.shared, old) != mode(&new, *new_number))
+            })
+            .collect();
+        let ended = |alert: Option<Alert>| alert.map(|alert| Alert { resolved_at: Some(now), ..alert });
         for partition in 0..PARTITIONS {
-            self.table.partition(partition).renumber(number, &mut |_, slot| {
-                let ended = slot.memo.and_then(|mut notes| notes.close());
-                transitions.extend(ended.map(|mut alert| {
-                    alert.resolved_at = Some(now);
-                    Transition::Resolved(alert)
-                }));
+            let mut table = self.table.partition(partition);
+            table.renumber(number, &mut |_, slot| {
+                let alert = ended(slot.memo.and_then(|mut notes| notes.close()));
+                transitions.extend(alert.map(Transition::Resolved));
             });
-            self.open[partition].get_mut().unwrap_or_else(PoisonError::into_inner).renumber(number);
+            let open = self.open[partition].get_mut().unwrap_or_else(PoisonError::into_inner);
+            open.renumber(number);
+            open.resolve(|alert| {
+                let is_over = has_changed.contains(&alert.window);
+                if is_over {
+                    let alert = ended(table.with_memo(alert.key, alert.window, Notes::close).flatten());
+                    transitions.extend(alert.map(Transition::Resolved));
+                }
+                is_over
+            });
             self.watched[partition].get_mut().unwrap_or_else(PoisonError::into_inner).renumber(number);
         }
         let by_name = |counts: &[u64]| -> Vec<u64> {

@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use crate::alert::Alert;
 use crate::decode::{Tally, Undecodable};
 use crate::engine::{Counts, Engine};
-use crate::rules::Severity;
+use crate::rules::{Mode, Severity};
 use crate::stream::Change;
 use crate::telemetry::Register;
 
@@ -42,6 +42,8 @@ pub struct AlertMetrics {
     opened: IntCounterVec,
     resolved: IntCounterVec,
     open: IntGaugeVec,
+    shadow_opened: IntCounterVec,
+    shadow_resolved: IntCounterVec,
 }
 
 /// The series of a rule, and what they said last.
@@ -191,8 +193,8 @@ impl Metrics {
                 let name = rule.name.name.as_str();
                 if reported.contains(&index) {
                     let labels = [name, rule.severity.name()];
-                    self.alerts.opened.with_label_values(&labels);
-                    self.alerts.resolved.with_label_values(&labels);
+                    self.alerts.opened_of(rule.mode).with_label_values(&labels);
+                    self.alerts.resolved_of(rule.mode).with_label_values(&labels);
                 }
                 RuleSeries {
                     matches: self.matches.with_label_values(&[name]),
@@ -247,7 +249,11 @@ impl Metrics {
 
 impl AlertMetrics {
     fn register(register: Register<'_>) -> Result<Self, prometheus::Error> {
-        let open = register.gauges("watchbell_alerts_open", "Alerts that are open.", &["severity"])?;
+        let open = register.gauges(
+            "watchbell_alerts_open",
+            "Alerts that are open, without those of rules in shadow.",
+            &["severity"],
+        )?;
         Severity::ALL.iter().for_each(|severity| open.with_label_values(&[severity.name()]).set(0));
         Ok(Self {
             latency_seconds: register.seconds(
@@ -265,32 +271,52 @@ impl AlertMetrics {
                 &["rule", "severity"],
             )?,
             open,
+            shadow_opened: register.counters(
+                "watchbell_shadow_alerts_opened_total",
+                "Alerts opened by rules in shadow; no other series counts them.",
+                &["rule", "severity"],
+            )?,
+            shadow_resolved: register.counters(
+                "watchbell_shadow_alerts_resolved_total",
+                "Alerts resolved of rules in shadow.",
+                &["rule", "severity"],
+            )?,
         })
+    }
+
+    const fn opened_of(&self, mode: Mode) -> &IntCounterVec {
+        if mode.is_shadow() { &self.shadow_opened } else { &self.opened }
+    }
+
+    const fn resolved_of(&self, mode: Mode) -> &IntCounterVec {
+        if mode.is_shadow() { &self.shadow_resolved } else { &self.resolved }
     }
 
     /// Alerts that were open before the start.
     pub fn start_with<'a>(&self, open: impl IntoIterator<Item = &'a Alert>) {
-        open.into_iter().for_each(|alert| self.open.with_label_values(&[alert.severity.name()]).inc());
+        let live = open.into_iter().filter(|alert| !alert.mode.is_shadow());
+        live.for_each(|alert| self.open.with_label_values(&[alert.severity.name()]).inc());
     }
 
     /// Counts what became of an alert.
     pub fn add(&self, change: Change, alert: &Alert) {
         let severity = alert.severity.name();
         let open = self.open.with_label_values(&[severity]);
+        let live = i64::from(!alert.mode.is_shadow());
         match change {
             Change::Opened => {
-                self.opened.with_label_values(&[&alert.rule.name, severity]).inc();
-                open.inc();
+                self.opened_of(alert.mode).with_label_values(&[&alert.rule.name, severity]).inc();
+                open.add(live);
             }
             Change::Resolved => {
-                self.resolved.with_label_values(&[&alert.rule.name, severity]).inc();
-                open.dec();
+                self.resolved_of(alert.mode).with_label_values(&[&alert.rule.name, severity]).inc();
+                open.sub(live);
             }
             Change::Updated => {}
         }
     }
 
-    /// How many alerts are open, by severity.
+    /// How many alerts are open, by severity, without those of rules in shadow.
     pub fn open(&self) -> Map<String, Value> {
         let of = |severity: Severity| self.open.with_label_values(&[severity.name()]).get();
         Severity::ALL.iter().map(|severity| (severity.name().to_owned(), of(*severity).into())).collect()

@@ -180,6 +180,7 @@ impl Voice {
                 alert.id = alert.id,
                 rule.name = alert.rule.name,
                 severity = %alert.severity,
+                mode = alert.mode.name(),
                 subject = alert.subject_text(),
                 observed = alert.observed,
                 "alert {}",

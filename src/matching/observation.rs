@@ -220,6 +220,9 @@ impl Plan {
                     for (place, (reference, input)) in
                         correlation.rules.iter().zip(&linked.inputs).enumerate()
                     {
+                        if !rule.mode.looks_at(rules.rules[*input].mode) {
+                            continue;
+                        }
                         let mut field = |name: &String| schema.intern(aliased(correlation, reference, name));
                         let tap = Tap {
                             window,
@@ -265,7 +268,8 @@ impl Plan {
             let names = &rules.rules[plan.windows[number].rule].inhibited_by;
             let is_named = |window: &PlannedWindow| {
                 let rule = &rules.rules[window.rule];
-                names.iter().any(|name| rule.name.as_ref() == Some(name) || rule.id.as_ref() == Some(name))
+                let is_called = |name| rule.name.as_ref() == Some(name) || rule.id.as_ref() == Some(name);
+                !rule.mode.is_shadow() && names.iter().any(is_called)
             };
             let (level, group_by) = (plan.windows[number].level, plan.windows[number].group_by.clone());
             let is_alike = |window: &PlannedWindow| window.level <= level && window.group_by == group_by;
@@ -437,7 +441,8 @@ fn fingerprints(rules: &RuleSet) -> Vec<Fingerprint> {
             Body::Correlation(linked) => {
                 hasher.update(format!("{:?}", linked.correlation).as_bytes());
                 for input in &linked.inputs {
-                    hasher.update(&fingerprints[*input]);
+                    let is_counted = rule.mode.looks_at(rules.rules[*input].mode);
+                    hasher.update(&if is_counted { fingerprints[*input] } else { Fingerprint::default() });
                 }
             }
         }

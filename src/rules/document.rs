@@ -79,6 +79,7 @@ fn read_document(document: &Node, file: &str, builtin: bool, faults: &mut Faults
         builtin,
         inhibited_by: extension.inhibited_by,
         reported: !extension.is_silent,
+        mode: extension.mode,
         body: body?,
     })
 }

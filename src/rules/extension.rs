@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::Mode;
 use super::baseline::Baseline;
 use super::correlation;
 use super::detection::Placeholders;
@@ -10,7 +11,7 @@ use super::nearest::did_you_mean;
 use super::yaml::{Data, Node};
 
 const KEYS: &[&str] =
-    &["advice", "group-by", "timespan", "inhibited-by", "reported", "placeholders", "baseline"];
+    &["advice", "group-by", "timespan", "inhibited-by", "mode", "reported", "placeholders", "baseline"];
 
 /// The `x-watchbell` block: what Sigma has no key for.
 #[derive(Default)]
@@ -29,6 +30,8 @@ pub struct Extension {
     pub inhibited_by: Vec<String>,
     /// What a correlation is compared with, and the line where that stands.
     pub baseline: Option<(Baseline, usize)>,
+    /// Whether what the rule finds is for people.
+    pub mode: Mode,
 }
 
 impl Extension {
@@ -67,6 +70,14 @@ impl Extension {
                 "timespan" => match entry.value.text().and_then(correlation::parse_span) {
                     Some(span) => extension.timespan = Some(span),
                     None => faults.note(entry.line, &path, "a span such as 30s, 5m, 2h or 1d".to_owned()),
+                },
+                "mode" => match entry.value.text().and_then(Mode::from_name) {
+                    Some(mode) => extension.mode = mode,
+                    None => {
+                        let word = entry.value.scalar_text().unwrap_or_default();
+                        let nearest = did_you_mean(&word, Mode::ALL.map(Mode::name));
+                        faults.note(entry.line, &path, format!("live or shadow, not '{word}'{nearest}"));
+                    }
                 },
                 "reported" => match entry.value.data {
                     Data::Bool(reported) => extension.is_silent = !reported,

@@ -72,6 +72,46 @@ impl fmt::Display for Severity {
     }
 }
 
+/// Whether what a rule finds is for people, or only to see what it would say.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// For people.
+    #[default]
+    Live,
+    /// On trial: it counts, and its alerts are kept and told with this mode, but nothing else changes for it. It inhibits
+    /// no other rule, and no live rule counts what it finds, so that nobody is paged, or not paged, because of a trial.
+    Shadow,
+}
+
+impl Mode {
+    /// Both of them.
+    pub const ALL: [Self; 2] = [Self::Live, Self::Shadow];
+
+    /// The one of this name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|mode| mode.name() == name)
+    }
+
+    /// The word for it in rules, alerts and outputs.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Live => "live",
+            Self::Shadow => "shadow",
+        }
+    }
+
+    /// Whether it is on trial.
+    pub const fn is_shadow(self) -> bool {
+        matches!(self, Self::Shadow)
+    }
+
+    /// Whether a rule of this mode counts what a rule of the other mode finds.
+    pub const fn looks_at(self, other: Self) -> bool {
+        self.is_shadow() || !other.is_shadow()
+    }
+}
+
 /// A rule, checked and linked.
 #[derive(Clone, Debug)]
 pub struct Rule {
@@ -98,6 +138,8 @@ pub struct Rule {
     /// Whether a match of it is a finding by itself. A rule that correlations refer to is not, unless they generate
     /// it, nor is one that says `reported: false`, being there to be referred to.
     pub reported: bool,
+    /// Whether what it finds is for people.
+    pub mode: Mode,
     /// Names of rules about the same subject that have said enough: while an alert of one of them is open, this one
     /// opens none.
     pub inhibited_by: Vec<String>,

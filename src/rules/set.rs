@@ -5,10 +5,10 @@ use std::path::PathBuf;
 
 use rayon::prelude::*;
 
-use super::fault::RuleError;
+use super::fault::{Place, RuleError};
 use super::files::{self, builtin_files, is_rule_file};
 use super::nearest::did_you_mean;
-use super::{Body, Rule, document};
+use super::{Body, Mode, Rule, document};
 
 /// Rules and what was wrong with those that were refused.
 #[derive(Clone, Debug, Default)]
@@ -72,6 +72,7 @@ impl RuleSet {
             }
         }
         set.link();
+        set.warn_of_shadows();
         set.errors.sort();
         set.warnings.sort();
         set
@@ -258,6 +259,49 @@ impl RuleSet {
         }
     }
 
+    /// Puts rules in shadow by name or id, whatever their files say. A name that is none is a fault, and the others are
+    /// put there all the same.
+    pub fn put_in_shadow(&mut self, names: &[String]) {
+        for name in names {
+            let is_named =
+                |rule: &&mut Rule| rule.id.as_ref() == Some(name) || rule.name.as_ref() == Some(name);
+            if let Some(rule) = self.rules.iter_mut().find(is_named) {
+                rule.mode = Mode::Shadow;
+                continue;
+            }
+            let nearest = did_you_mean(name, self.rules.iter().filter_map(|rule| rule.name.as_deref()));
+            self.errors.push(RuleError {
+                place: Place { file: "the configuration".to_owned(), line: 0 },
+                key: "rules.shadow".to_owned(),
+                expected: format!("the name or id of a rule that is loaded, not '{name}'{nearest}"),
+            });
+        }
+        self.warn_of_shadows();
+        self.errors.sort();
+        self.warnings.sort();
+    }
+
+    /// A live rule over one in shadow finds less than its author meant, or nothing.
+    fn warn_of_shadows(&mut self) {
+        for rule in &self.rules {
+            let Body::Correlation(linked) = &rule.body else { continue };
+            let inputs = linked.inputs.iter().map(|input| &self.rules[*input]);
+            let unseen: Vec<&str> =
+                inputs.filter(|input| !rule.mode.looks_at(input.mode)).map(Rule::handle).collect();
+            let warning = RuleError {
+                place: rule.place.clone(),
+                key: "correlation.rules".to_owned(),
+                expected: format!(
+                    "rules that are live: matches of '{}' are not counted",
+                    unseen.join("', '")
+                ),
+            };
+            if !unseen.is_empty() && !self.warnings.contains(&warning) {
+                self.warnings.push(warning);
+            }
+        }
+    }
+
     /// The rule of this id, name or title.
     pub fn find(&self, name: &str) -> Option<&Rule> {
         self.rules.iter().find(|rule| {
@@ -297,6 +341,23 @@ mod tests {
             set.find("a").map(|rule| rule.reported)
         };
         assert_eq!((is_reported(true), is_reported(false)), (Some(true), Some(false)));
+    }
+
+    #[test]
+    fn a_rule_is_put_in_shadow_by_name_and_a_name_that_is_none_is_a_fault() {
+        let mut set =
+            load(&correlation("  type: event_count\n  rules: a\n  timespan: 1m\n  condition: {gte: 2}\n"));
+        assert_eq!((set.warnings.len(), set.rules[1].mode), (0, Mode::Live));
+        set.put_in_shadow(&["c".to_owned(), "aa".to_owned()]);
+        assert_eq!(set.rules.iter().map(|rule| rule.mode).collect::<Vec<_>>(), [Mode::Live, Mode::Shadow]);
+        let faults: Vec<String> = set.errors.iter().map(ToString::to_string).collect();
+        let expected = "the configuration: rules.shadow: expected the name or id of a rule that is loaded, not 'aa'; \
+                        did you mean 'a'?";
+        assert_eq!((faults, set.warnings.len()), (vec![expected.to_owned()], 0));
+        set.rules[1].mode = Mode::Live;
+        set.put_in_shadow(&["a".to_owned()]);
+        assert_eq!(set.warnings.len(), 1, "a live rule over one in shadow: {:?}", set.warnings);
+        assert!(set.warnings[0].expected.contains("'a' are not counted"), "{:?}", set.warnings);
     }
 
     const DETECTION: &str =
@@ -385,6 +446,12 @@ mod tests {
                 4,
                 "x-watchbell.advise",
                 "did you mean 'advice'?",
+            ),
+            (
+                "title: A\nlogsource: {category: x}\ndetection: {s: {f: x}, condition: s}\nx-watchbell:\n  mode: shadwo\n",
+                5,
+                "x-watchbell.mode",
+                "did you mean 'shadow'?",
             ),
             (
                 "title: A\nlogsource: {category: x}\ndetection: {s: {f: x}, condition: s}\nx-watchbell:\n  placeholders: [a]\n",

@@ -17,7 +17,7 @@ use crate::rules::detection::Placeholders;
 use crate::rules::detection::{self, Check, Expression};
 use crate::rules::fault::{Faults, Place};
 use crate::rules::yaml::{Data, Entry, Node};
-use crate::rules::{Body, Detection, Rule, RuleSet, Severity, regex};
+use crate::rules::{Body, Detection, Mode, Rule, RuleSet, Severity, regex};
 
 /// Longest selection, in bytes of JSON.
 const MAX_BYTES: usize = 8 << 10;
@@ -271,6 +271,7 @@ fn rule_of(expression: &Expression) -> Rule {
         place: Place { file: String::new(), line: 0 },
         builtin: false,
         reported: false,
+        mode: Mode::Live,
         inhibited_by: Vec::new(),
         body: Body::Detection(Detection {
             classes: Class::ALL.into_iter().fold(0, |bits, class| bits | class.bit()),

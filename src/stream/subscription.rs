@@ -9,7 +9,7 @@ use super::known_rules::{KnownRules, WantedRule};
 use super::{SubscribeError, Topic, Topics};
 use crate::alert::Alert;
 use crate::event::Schema;
-use crate::rules::Severity;
+use crate::rules::{Mode, Severity};
 
 /// Most names of rules, and most fields of a subject, in one filter.
 const MAX_ENTRIES: usize = 64;
@@ -36,6 +36,8 @@ pub struct AlertFilter {
     rules: Vec<WantedRule>,
     /// The least severity.
     severity: Option<Severity>,
+    /// The mode; both when there is none.
+    mode: Option<Mode>,
     tenant: Option<String>,
     /// Fields of the subject and their values.
     subject: Vec<(String, String)>,
@@ -50,7 +52,7 @@ impl Subscription {
         read(request).map_err(SubscribeError::Invalid)
     }
 
-    /// Reads the parameters of an address: `topics` and `rule` (lists with commas), `severity`, `tenant`, and as JSON
+    /// Reads the parameters of an address: `topics` and `rule` (lists with commas), `severity`, `mode`, `tenant`, and as JSON
     /// `subject` and `events`. `None` when there are none.
     pub fn from_query(parameters: &[(String, String)]) -> Result<Option<Self>, SubscribeError> {
         if parameters.is_empty() {
@@ -67,12 +69,12 @@ impl Subscription {
             let earlier = match name.as_str() {
                 "topics" => request.insert("subscribe".to_owned(), list()),
                 "rule" => alerts.insert("rule".to_owned(), list()),
-                "severity" => alerts.insert("severity".to_owned(), text.as_str().into()),
+                "severity" | "mode" => alerts.insert(name.clone(), text.as_str().into()),
                 "subject" => alerts.insert("subject".to_owned(), json()?),
                 "tenant" => request.insert("tenant".to_owned(), text.as_str().into()),
                 "events" => request.insert("events".to_owned(), json()?),
                 other => {
-                    let expected = "expected topics, rule, severity, subject, tenant or events";
+                    let expected = "expected topics, rule, severity, mode, subject, tenant or events";
                     return Err(SubscribeError::Invalid(format!("{}: {expected}", shortened(other))));
                 }
             };
@@ -117,6 +119,7 @@ impl Subscription {
 impl AlertFilter {
     fn holds(&self, alert: &Alert, schema: &Schema) -> bool {
         self.severity.is_none_or(|least| alert.severity >= least)
+            && self.mode.is_none_or(|wanted| alert.mode == wanted)
             && self.tenant.as_deref().is_none_or(|wanted| wanted == alert.tenant)
             && (self.rules.is_empty()
                 || self.rules.iter().any(|WantedRule { pattern, .. }| {
@@ -159,7 +162,7 @@ fn read(request: &Value) -> Result<Subscription, String> {
 
 fn alert_filter(filter: &Value) -> Result<AlertFilter, String> {
     let entries = object(filter, "alerts")?;
-    known(entries, "alerts", &["rule", "severity", "tenant", "subject"])?;
+    known(entries, "alerts", &["rule", "severity", "mode", "tenant", "subject"])?;
     let rules = entries.get("rule").map(|value| texts(value, "alerts.rule")).transpose()?.unwrap_or_default();
     let severity = entries.get("severity").map(|value| text(value, "alerts.severity")).transpose()?;
     let severity = severity.map(|word| {
@@ -167,6 +170,11 @@ fn alert_filter(filter: &Value) -> Result<AlertFilter, String> {
             let expected = "expected informational, low, medium, high or critical";
             format!("alerts.severity: {expected}, not '{}'", shortened(&word))
         })
+    });
+    let mode = entries.get("mode").map(|value| text(value, "alerts.mode")).transpose()?;
+    let mode = mode.map(|word| {
+        let not = || format!("alerts.mode: expected live or shadow, not '{}'", shortened(&word));
+        Mode::from_name(&word).ok_or_else(not)
     });
     let tenant = entries.get("tenant").map(|value| text(value, "alerts.tenant")).transpose()?;
     let mut subject = Vec::new();
@@ -181,7 +189,7 @@ fn alert_filter(filter: &Value) -> Result<AlertFilter, String> {
         ));
     }
     let rules = rules.into_iter().map(WantedRule::new).collect();
-    Ok(AlertFilter { rules, severity: severity.transpose()?, tenant, subject })
+    Ok(AlertFilter { rules, severity: severity.transpose()?, mode: mode.transpose()?, tenant, subject })
 }
 
 fn object<'a>(value: &'a Value, place: &str) -> Result<&'a Map<String, Value>, String> {
@@ -260,6 +268,7 @@ mod tests {
                 json!({"subscribe": ["alerts"], "alerts": {"severity": "dire"}}),
                 "medium, high or critical, not 'dire'",
             ),
+            (json!({"subscribe": ["alerts"], "alerts": {"mode": "dark"}}), "live or shadow, not 'dark'"),
             (
                 json!({"subscribe": ["alerts"], "alerts": {"level": "high"}}),
                 "alerts: expected rule, severity",
@@ -289,13 +298,14 @@ mod tests {
         let query = parameters(&[
             ("topics", "alerts,events"),
             ("severity", "high"),
+            ("mode", "live"),
             ("rule", "brute_*,x"),
             ("subject", r#"{"source.ip":"192.0.2.1"}"#),
             ("events", r#"{"source.ip":"192.0.2.1"}"#),
         ]);
         let json = json!({
             "subscribe": ["alerts", "events"],
-            "alerts": {"severity": "high", "rule": ["brute_*", "x"], "subject": {"source.ip": "192.0.2.1"}},
+            "alerts": {"severity": "high", "mode": "live", "rule": ["brute_*", "x"], "subject": {"source.ip": "192.0.2.1"}},
             "events": {"source.ip": "192.0.2.1"}
         });
         assert_eq!(

@@ -432,3 +432,38 @@ fn nothing_of_a_log_is_obeyed_by_the_terminal_that_shows_it() {
     assert!(shown.contains("esrever"), "{shown}");
     assert!(!shown.contains(['\u{202e}', '\u{2066}', '\u{1b}']), "{shown:?}");
 }
+
+#[test]
+fn a_rule_on_trial_is_marked_and_a_name_in_the_configuration_that_is_none_is_told() {
+    let directory = tempfile::tempdir().unwrap();
+    let log = write(directory.path(), "access.log", &attack());
+    let names = "['brute_force_by_address', 'brute_force_by_adress']";
+    let config = write(directory.path(), "w.toml", &format!("[rules]\nshadow = {names}\n"));
+    let replay = |more: &[&str]| watchbell(&[&["replay", "--config", &config, &log], more].concat());
+    let output = replay(&["--output", "ndjson"]);
+    assert!(output.status.success());
+    let modes: Vec<serde_json::Value> = text(&output.stdout)
+        .lines()
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap())
+        .filter(|alert| alert["rule"]["name"] == "brute_force_by_address")
+        .map(|alert| alert["mode"].clone())
+        .collect();
+    assert_eq!(modes, ["shadow"]);
+    assert!(
+        text(&output.stderr).contains("did you mean 'brute_force_by_address'?"),
+        "{}",
+        text(&output.stderr)
+    );
+    assert!(text(&replay(&[]).stdout).contains("source.ip=203.0.113.7  [shadow]"));
+    let mine = write(
+        directory.path(),
+        "a.yml",
+        "title: A\nname: a\nlogsource: {category: webserver}\ndetection: {s: {f: x}, condition: s}\n\
+         x-watchbell: {mode: shadow}\n",
+    );
+    let list = |more: &str| {
+        text(&watchbell(&["rules", "list", "--no-builtin-rules", "--rules", &mine, more]).stdout)
+    };
+    assert!(list("--json").contains(r#""mode":"shadow""#), "{}", list("--json"));
+    assert!(list("--rules=rules/logins").contains("A  [shadow]"), "{}", list("--rules=rules/logins"));
+}

@@ -23,6 +23,7 @@ mod restarts;
 mod sends;
 mod serve;
 mod service;
+mod shadow;
 mod sources;
 mod stream;
 mod watch;

@@ -7,7 +7,7 @@ use prometheus::Registry;
 use serde_json::{Value, json};
 use watchbell::alert::{Alert, Condition, Evidence, RuleName};
 use watchbell::event::{self, Event, Schema, Timestamp, field};
-use watchbell::rules::Severity;
+use watchbell::rules::{Mode, Severity};
 use watchbell::stream::{Change, Frame, Hub, Limits, SubscribeError, Subscriber, Subscription};
 
 pub fn hub(limits: Limits) -> (Arc<Hub>, Registry) {
@@ -26,6 +26,7 @@ pub fn alert(rule: &str, severity: Severity, tenant: &str, address: &str) -> Ale
             title: format!("Title of {rule}"),
         }),
         severity,
+        mode: Mode::Live,
         tenant: tenant.to_owned(),
         subject,
         opened_at: at,

@@ -68,9 +68,10 @@ fn alert(alert: &Value, change: String, style: Style) -> String {
         .collect();
     let subject = if subject.is_empty() { "everything".to_owned() } else { subject.join(" ") };
     let tenant = alert.get("tenant").map(|tenant| format!("  [{}]", text(tenant))).unwrap_or_default();
+    let mark = if alert["mode"] == "shadow" { "  [shadow]" } else { "" };
     let (rule, condition) = (&alert["rule"], &alert["condition"]);
     format!(
-        "{}  {level}  {change:<8}  {}  {subject}{tenant}\n    observed {} where {}: {}",
+        "{}  {level}  {change:<8}  {}  {subject}{tenant}{mark}\n    observed {} where {}: {}",
         short(at),
         text(&rule["name"]),
         text(&alert["observed"]),
@@ -157,6 +158,9 @@ mod tests {
             "2026-11-24 13:55:11Z  HIGH      opened    brute_force  source.ip=192.0.2.1 \
              user.name=\u{fffd}]0;x\u{fffd}\u{fffd}ann  [acme]\n    observed 12 where > 10 events in 5m: Guessing"
         );
+        let mut shadow = an_alert();
+        shadow["alert"]["mode"] = "shadow".into();
+        assert!(frame(&shadow, Style::default()).unwrap().contains("  [acme]  [shadow]\n"));
         let coloured = frame(&an_alert(), Style { is_coloured: true }).unwrap();
         assert!(coloured.contains("\u{1b}[31mHIGH    \u{1b}[0m"));
         assert_eq!(coloured.matches('\u{1b}').count(), 2);
