@@ -23,6 +23,7 @@
 //! | 3 | [`sources`] | files that are followed, syslog, standard input: whole lines into the intake |
 //! | 2 | [`windows`] | sliding windows over event time, and the bounded table that keeps them |
 //! | 2 | [`allowlist`] | what is known to be fine |
+//! | 2 | [`score`] | what alerts found of what is labelled, and whom they were about for nothing |
 //! | 2 | [`alert`] | an episode of findings, and the record of why |
 //! | 3 | [`matching`] | detections compiled; which rules an event matches and what they want counted |
 //! | 4 | [`facts`] | what must be remembered to be seen in messaging: derived events, for rules to look at |
@@ -81,6 +82,7 @@ pub mod pseudonym;
 pub mod replay;
 pub mod rule_test;
 pub mod rules;
+pub mod score;
 pub mod serve;
 pub mod sources;
 pub mod stream;

@@ -13,6 +13,7 @@ mod replay;
 mod rule_commands;
 mod rule_match;
 mod run;
+mod score;
 mod soak;
 mod summary;
 mod watch;
@@ -45,6 +46,7 @@ enum Command {
     Replay(replay::Replay),
     Generate(generate::Generate),
     Baseline(baseline::Baseline),
+    Score(score::Score),
     Soak(soak::Soak),
     /// Look into the journal of a service, while it runs or afterwards
     #[command(subcommand)]
@@ -93,6 +95,7 @@ pub fn run() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Demo(demo) => demo.run(),
         Command::Run(run) => run.run(),
+        Command::Score(score) => score.run(),
         Command::Soak(soak) => soak.run(),
         Command::Replay(replay) => replay.run(),
         Command::Generate(generate) => generate.run(),

@@ -66,7 +66,7 @@ enum Output {
     Ndjson,
 }
 
-fn parse_severity(word: &str) -> Result<Severity, String> {
+pub(super) fn parse_severity(word: &str) -> Result<Severity, String> {
     Severity::from_name(word)
         .ok_or_else(|| "expected informational, low, medium, high or critical".to_owned())
 }

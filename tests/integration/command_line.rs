@@ -467,3 +467,57 @@ fn a_rule_on_trial_is_marked_and_a_name_in_the_configuration_that_is_none_is_tol
     assert!(list("--json").contains(r#""mode":"shadow""#), "{}", list("--json"));
     assert!(list("--rules=rules/logins").contains("A  [shadow]"), "{}", list("--rules=rules/logins"));
 }
+
+#[test]
+fn score_measures_alerts_against_labels_and_refuses_what_is_neither() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().display().to_string();
+    let generated = watchbell(&[
+        "generate",
+        &path,
+        "--lines",
+        "3000",
+        "--duration",
+        "3h",
+        "--seed",
+        "7",
+        "--messages",
+        "0",
+    ]);
+    assert!(generated.status.success(), "{}", text(&generated.stderr));
+    let file = |name: &str| directory.path().join(name).display().to_string();
+    let (labels, access) = (file("labels.jsonl"), file("access.log"));
+    let alerts = watchbell(&["replay", "--output", "ndjson", &access, &file("events.jsonl")]).stdout;
+    let score = |more: &[&str], alerts: &[u8]| {
+        watchbell_reading(
+            &[&["score", &labels, "-", "--stream", "access", "--stream", "events"], more].concat(),
+            alerts,
+        )
+    };
+    let report = score(&["--output", "json", "--min-recall", "0.9"], &alerts);
+    assert!(report.status.success(), "{}", text(&report.stderr));
+    let report: serde_json::Value = serde_json::from_slice(&report.stdout).unwrap();
+    assert!(report["attacks"].as_u64() > Some(50) && report["recall"].as_f64() > Some(0.9), "{report}");
+    assert!(report["time_to_detection"]["worst_seconds"].is_number(), "{report}");
+    let shown = text(&score(&[], &alerts).stdout);
+    assert!(shown.contains("attacks found") && shown.contains("brute_force_by_account"), "{shown}");
+    let nothing = score(&["--min-recall", "0.5"], b"");
+    assert_eq!(nothing.status.code(), Some(1), "{}", text(&nothing.stdout));
+    assert!(text(&nothing.stdout).starts_with("0 of ") && text(&nothing.stderr).contains("less than 0.5"));
+    for (arguments, input, expected) in [
+        (["score", &labels, &labels].as_slice(), "", "labels.jsonl: line 1: expected an alert"),
+        (
+            &["score", "-", &labels],
+            "{\"rule\":{},\"opened_at\":\"x\"}",
+            "not an alert: labels are named first",
+        ),
+        (&["score", &access, "-"], "", "access.log: line 1: expected a JSON object a line"),
+        (&["score", "-", "-"], "", "cannot both come from standard input"),
+        (&["score", &labels, "/nowhere"], "", "/nowhere"),
+        (&["score", &labels, "-", "--stream", "acess"], "", "no label is of acess"),
+    ] {
+        let output = watchbell_reading(arguments, input.as_bytes());
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {}", text(&output.stdout));
+        assert!(text(&output.stderr).contains(expected), "{arguments:?}: {}", text(&output.stderr));
+    }
+}

@@ -2,22 +2,21 @@
 
 use std::sync::Arc;
 
-use watchbell::alert::Alert;
 use watchbell::allowlist::Allowlist;
 use watchbell::decode;
 use watchbell::engine::{Engine, Settings};
 use watchbell::event::Timestamp;
-use watchbell::generate::{self, Config, Kind, Label, Outputs};
+use watchbell::generate::{self, Config, Kind, Outputs};
 use watchbell::pseudonym::{DedupeKey, Key, Pseudonyms};
 use watchbell::replay::replay;
-use watchbell::rules::{RuleSet, Severity};
+use watchbell::rules::RuleSet;
+use watchbell::score::found::Found;
+use watchbell::score::judge::{Judgement, judge};
+use watchbell::score::label::{self, Label};
+use watchbell::score::who::Partners;
 use watchbell::whatsapp;
 
-/// An alert may open so long after the last body of what it is about.
-const GRACE: std::time::Duration = std::time::Duration::from_secs(15 * 60);
-
-/// What has no time of its own is given that of what came before.
-const DOUBT: std::time::Duration = std::time::Duration::from_secs(60);
+use crate::quality;
 
 /// The latest time at which a body says that something happened. Of old chats it is not when they arrived.
 fn latest_time(body: &str) -> Timestamp {
@@ -47,7 +46,7 @@ fn lines_of(bodies: &str) -> String {
 }
 
 /// What is found in webhooks in which these are staged, and what was staged.
-fn found(seed: u64, attacks: Vec<Kind>) -> (Vec<Alert>, Vec<Label>) {
+fn found(seed: u64, attacks: Vec<Kind>) -> (Vec<Found>, Vec<Label>) {
     let config = Config { lines: 100, messages: 8_000, seed, attacks, ..Config::default() };
     let (mut webhooks, mut labels) = (Vec::new(), Vec::new());
     let (access, events) = (&mut std::io::sink(), &mut std::io::sink());
@@ -59,31 +58,22 @@ fn found(seed: u64, attacks: Vec<Kind>) -> (Vec<Alert>, Vec<Label>) {
     let rules = RuleSet::load(true, &[]).unwrap();
     let mut engine = Engine::new(&rules, Allowlist::default(), &Settings::default()).unwrap();
     let settings = Arc::new(decode::Settings::default());
-    let mut alerts = replay(&mut engine, &[path], None, &settings, &Arc::default()).unwrap().alerts;
-    alerts.retain(|alert| alert.severity >= Severity::Medium);
-    let labels = std::str::from_utf8(&labels).unwrap().lines();
-    (alerts, labels.map(|label| serde_json::from_str(label).unwrap()).collect())
-}
-
-fn is_about(alert: &Alert, label: &Label) -> bool {
-    let at = |text: &str| Timestamp::parse_rfc3339(text).unwrap();
-    (at(&label.start).before(DOUBT)..=at(&label.end).after(GRACE)).contains(&alert.opened_at)
+    let alerts = replay(&mut engine, &[path], None, &settings, &Arc::default()).unwrap().alerts;
+    (quality::found(&alerts), label::read(labels.as_slice()).unwrap())
 }
 
 #[test]
 fn every_attack_by_webhook_pages_somebody_and_nothing_else_does() {
     for seed in [11, 12] {
         let (alerts, labels) = found(seed, Kind::MESSAGING.to_vec());
-        let staged: Vec<&Label> = labels.iter().filter(|label| label.expect_paged).collect();
-        assert!(staged.len() >= 10, "attacks must be staged: {labels:#?}");
-        for label in &staged {
-            let found = alerts.iter().filter(|alert| is_about(alert, label)).count();
-            assert!(found > 0, "seed {seed}: nobody is paged for {label:?}");
+        let Judgement { cases, false_alarms } = judge(labels, &alerts, &Partners::default());
+        let staged: Vec<_> = cases.iter().filter(|case| !case.label.is_innocent).collect();
+        assert!(staged.len() >= 10, "attacks must be staged: {staged:#?}");
+        for case in &staged {
+            assert!(!case.told_by.is_empty(), "seed {seed}: nobody is paged for {:?}", case.label);
         }
-        for alert in &alerts {
-            let is_expected = staged.iter().any(|label| is_about(alert, label));
-            assert!(is_expected, "seed {seed}: paged for nothing: {alert:#?}");
-        }
+        let false_alarms: Vec<_> = false_alarms.iter().map(|number| &alerts[*number]).collect();
+        assert!(false_alarms.is_empty(), "seed {seed}: paged for nothing: {false_alarms:#?}");
     }
 }
 
@@ -91,8 +81,8 @@ fn every_attack_by_webhook_pages_somebody_and_nothing_else_does() {
 fn a_day_of_ordinary_messages_pages_nobody() {
     let innocents = Kind::MESSAGING.iter().copied().filter(|kind| kind.is_innocent()).collect();
     let (alerts, labels) = found(21, innocents);
-    assert!(labels.iter().all(|label| !label.expect_paged) && !labels.is_empty());
-    assert_eq!(alerts, []);
+    assert!(labels.iter().all(|label| label.is_innocent));
+    assert_eq!(alerts.iter().map(|alert| &alert.rule).collect::<Vec<_>>(), [""; 0]);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 //! Attacks and innocents are staged in ordinary traffic, with labels. Every attack must open an alert that pages
 //! somebody and names the attacker or the account attacked; nobody else may be named by one.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -12,14 +12,17 @@ use watchbell::alert::Alert;
 use watchbell::allowlist::Allowlist;
 use watchbell::decode;
 use watchbell::engine::{Engine, Settings};
-use watchbell::generate::{self, Config, Kind, Label, Outputs, Speed, Staging, Subject};
+use watchbell::generate::{self, Config, Kind, Outputs, Speed, Staging, Subject};
 use watchbell::replay::replay;
 use watchbell::rules::{RuleSet, Severity};
+use watchbell::score;
+use watchbell::score::found::Found;
+use watchbell::score::label::{self, Label};
+use watchbell::score::report::FalseAlarm;
+use watchbell::score::who::Partners;
 
 /// Ordinary lines enough for people to do what people do, few enough for a build without optimisation.
 const LINES: u64 = 60_000;
-/// An alert may open so long after the last line of what it is about.
-const GRACE_MICROS: i64 = 5 * 60 * 1_000_000;
 /// Alerts that may page somebody for one attack by one address or on one account; of one that many addresses share, so
 /// many different rules.
 const MOST_ALERTS: usize = 4;
@@ -43,43 +46,10 @@ const EVERYTHING: &[Kind] = &[
     Kind::WebShellProbing,
 ];
 
-/// Whom an alert or a line can be about.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-enum Who {
-    /// An address, or the /64 of one.
-    Address(String),
-    Account(String),
-}
-
-fn address(text: &str) -> Who {
-    let bare = text.split('/').next().unwrap_or(text);
-    match bare.parse() {
-        Ok(IpAddr::V6(address)) => {
-            let [a, b, c, d, ..] = address.segments();
-            Who::Address(format!("{a:x}:{b:x}:{c:x}:{d:x}::/64"))
-        }
-        _ => Who::Address(bare.to_owned()),
-    }
-}
-
-/// A label, and whom an alert about it may name.
-struct Case {
-    label: Label,
-    start: i64,
-    end: i64,
-    /// The label's subject; of a label about an account, the addresses that attacked it too.
-    named: HashSet<Who>,
-    /// All who had part in it: addresses, and accounts they tried.
-    involved: HashSet<Who>,
-}
-
 struct Traffic {
-    cases: Vec<Case>,
-    alerts: Vec<Alert>,
-}
-
-fn micros(text: &str) -> i64 {
-    text.parse::<jiff::Timestamp>().unwrap().as_microsecond()
+    labels: Vec<Label>,
+    alerts: Vec<Found>,
+    partners: Partners,
 }
 
 /// Generates traffic, replays it, and finds out from the lines who had part in what.
@@ -88,11 +58,17 @@ fn run(config: &Config) -> Traffic {
     let webhooks = &mut std::io::sink();
     let outputs = Outputs { access: &mut access, events: &mut events, webhooks, labels: &mut labels };
     generate::write(config, outputs, |_| {}).unwrap();
-    let alerts = alerts_of(&access, &events);
-    let pairs = pairs(&String::from_utf8(access).unwrap(), &String::from_utf8(events).unwrap());
-    let labels = String::from_utf8(labels).unwrap();
-    let cases = labels.lines().map(|line| case(serde_json::from_str(line).unwrap(), &pairs)).collect();
-    Traffic { cases, alerts }
+    let alerts = found(&alerts_of(&access, &events));
+    let partners = partners(&String::from_utf8(access).unwrap(), &String::from_utf8(events).unwrap());
+    Traffic { labels: label::read(labels.as_slice()).unwrap(), alerts, partners }
+}
+
+/// Alerts that page somebody, as they are written.
+pub fn found(alerts: &[Alert]) -> Vec<Found> {
+    let lines: String = alerts.iter().map(|alert| serde_json::to_string(alert).unwrap() + "\n").collect();
+    let mut found = score::found::read(lines.as_bytes()).unwrap();
+    found.retain(|alert| alert.severity >= Severity::Medium);
+    found
 }
 
 /// What the rules that are built in find in an access log and events of applications.
@@ -108,95 +84,22 @@ fn alerts_of(access: &[u8], events: &[u8]) -> Vec<Alert> {
     replay(&mut engine, &paths, None, &settings, &Arc::default()).unwrap().alerts
 }
 
-/// For each address the accounts it tried, and for each account the addresses.
-fn pairs(access: &str, events: &str) -> HashMap<Who, HashSet<Who>> {
-    let mut pairs: HashMap<Who, HashSet<Who>> = HashMap::new();
-    let mut pair = |from: &str, account: &str| {
-        let (from, account) = (address(from), Who::Account(account.to_owned()));
-        pairs.entry(from.clone()).or_default().insert(account.clone());
-        pairs.entry(account).or_default().insert(from);
-    };
+/// Who tried which account.
+fn partners(access: &str, events: &str) -> Partners {
+    let mut partners = Partners::default();
     for line in access.lines() {
         let mut words = line.split(' ');
         if let (Some(from), Some(account)) = (words.next(), words.nth(1).filter(|account| *account != "-")) {
-            pair(from, account);
+            partners.add(from, account);
         }
     }
     for line in events.lines() {
         let event: serde_json::Value = serde_json::from_str(line).unwrap();
         if let (Some(from), Some(account)) = (event["source.ip"].as_str(), event["user.name"].as_str()) {
-            pair(from, account);
+            partners.add(from, account);
         }
     }
-    pairs
-}
-
-fn case(label: Label, pairs: &HashMap<Who, HashSet<Who>>) -> Case {
-    let subject: HashSet<Who> = match &label.subject {
-        Subject::Address { address: one } => [address(&one.to_string())].into(),
-        Subject::Addresses { addresses } => addresses.iter().map(|one| address(&one.to_string())).collect(),
-        Subject::Account { account } => [Who::Account(account.clone())].into(),
-        Subject::Number { .. } | Subject::Business { .. } => HashSet::new(),
-    };
-    let others = || subject.iter().filter_map(|who| pairs.get(who)).flatten().cloned();
-    let involved = subject.iter().cloned().chain(others()).collect();
-    let named = match &label.subject {
-        Subject::Account { .. } => subject.iter().cloned().chain(others()).collect(),
-        _ => subject.clone(),
-    };
-    Case { start: micros(&label.start), end: micros(&label.end), label, named, involved }
-}
-
-/// Whom an alert names in its subject; of one about the whole service, a page or a session, in its evidence.
-fn whom(alert: &Alert) -> HashSet<Who> {
-    let named = |name: &str, value: &str| match name {
-        "source.ip" => Some(address(value)),
-        "user.name" => Some(Who::Account(value.to_owned())),
-        _ => None,
-    };
-    let subject: HashSet<Who> = alert.subject.iter().filter_map(|(name, value)| named(name, value)).collect();
-    if !subject.is_empty() {
-        return subject;
-    }
-    let names = ["source.ip", "user.name"];
-    let samples = alert.evidence.samples.iter();
-    let in_samples = samples.flat_map(|sample| names.map(|name| named(name, &sample.text(name)?))).flatten();
-    let values = alert.evidence.values.iter();
-    let in_values = values.filter(|value| value.parse::<IpAddr>().is_ok()).map(|value| address(value));
-    in_samples.chain(in_values).collect()
-}
-
-impl Case {
-    fn is_told_of_by(&self, alert: &Alert, whom: &HashSet<Who>) -> bool {
-        let resolved = alert.resolved_at.map_or(i64::MAX, |at| at.as_micros());
-        alert.opened_at.as_micros() <= self.end + GRACE_MICROS
-            && resolved >= self.start
-            && (!self.named.is_disjoint(whom) || (self.is_shared() && is_wide(alert, self.label.kind)))
-    }
-
-    /// Whether several addresses share the work.
-    fn is_shared(&self) -> bool {
-        self.named.iter().filter(|who| matches!(who, Who::Address(_))).count() > 1
-    }
-}
-
-/// Whether an alert is about the whole service and about attacks such as this. One that is open already takes in
-/// whoever comes next, and its evidence is of the first.
-fn is_wide(alert: &Alert, kind: Kind) -> bool {
-    let (rule, kind) = (alert.rule.name.as_str(), kind.name());
-    let on_logins = ["brute_force", "password_spray", "credential_stuffing"];
-    let is_on_logins = on_logins.iter().any(|start| kind.starts_with(start));
-    let is_of_its_kind = if is_on_logins {
-        rule.contains("distributed_login") || rule.starts_with("distributed_")
-    } else {
-        rule.ends_with("_distributed")
-    };
-    names_nobody(alert) && is_of_its_kind
-}
-
-/// Whether neither an address nor an account is the subject.
-fn names_nobody(alert: &Alert) -> bool {
-    !alert.subject.iter().any(|(name, _)| name == "source.ip" || name == "user.name")
+    partners
 }
 
 /// What is wrong, and what there is to know when nothing is.
@@ -212,32 +115,21 @@ struct Report {
 
 fn judge(traffic: &Traffic) -> Report {
     let mut report = Report::default();
-    let paging: Vec<(&Alert, HashSet<Who>)> = traffic
-        .alerts
-        .iter()
-        .filter(|alert| alert.severity >= Severity::Medium)
-        .map(|alert| (alert, whom(alert)))
-        .collect();
-    let attacks = || traffic.cases.iter().filter(|case| case.label.expect_paged);
-    for case in attacks() {
-        let label = &case.label;
+    let Traffic { labels, alerts, partners } = traffic;
+    let judgement = score::judge::judge(labels.clone(), alerts, partners);
+    for case in judgement.cases.iter().filter(|case| !case.label.is_innocent) {
+        let Label { kind, speed, written, start, .. } = &case.label;
+        let called = format!("{kind} {}", speed.as_deref().unwrap_or_default());
         let mut told: BTreeMap<(&str, String), u32> = BTreeMap::new();
-        for (alert, whom) in &paging {
-            if case.is_told_of_by(alert, whom) {
-                *told.entry((&alert.rule.name, alert.subject_text())).or_default() += 1;
-            }
+        for alert in case.told_by.iter().map(|number| &alerts[*number]) {
+            *told.entry((&alert.rule, alert.subject_text())).or_default() += 1;
         }
         if told.is_empty() {
-            let Label { kind, speed, subject, start, lines, .. } = label;
-            let _ = writeln!(report.missed, "  {kind} {speed:?}: {lines} lines from {start}, {subject:?}");
+            let _ = writeln!(report.missed, "  {called}: from {start}, {written:?}");
         }
         let repeated = told.iter().filter(|((_, subject), count)| **count > 1 && subject != "everything");
         for ((rule, subject), count) in repeated {
-            let _ = writeln!(
-                report.repeated,
-                "  {} {:?}: {count} alerts of {rule} about {subject}",
-                label.kind, label.speed
-            );
+            let _ = writeln!(report.repeated, "  {called}: {count} alerts of {rule} about {subject}");
         }
         // Of a wide attack that is open anyway nobody knows which attack it tells of.
         let about_it = told.keys().filter(|(_, subject)| subject != "everything");
@@ -248,37 +140,17 @@ fn judge(traffic: &Traffic) -> Report {
         if of_it.len() > MOST_ALERTS {
             let names: Vec<String> =
                 of_it.iter().map(|(rule, subject)| format!("{rule} {subject}")).collect();
-            let _ = writeln!(report.flooding, "  {} {:?}: {}", label.kind, label.speed, names.join(", "));
+            let _ = writeln!(report.flooding, "  {called}: {}", names.join(", "));
         }
         let names: BTreeSet<String> = told.keys().map(|(rule, _)| (*rule).to_owned()).collect();
-        let of_kind = report.rules.entry(format!("{} {:?}", label.kind, label.speed)).or_default();
+        let of_kind = report.rules.entry(called).or_default();
         of_kind.0 += 1;
         of_kind.1 += names.len() as u32;
         of_kind.2.extend(names);
     }
-    let guilty: HashSet<&Who> = attacks().flat_map(|case| &case.involved).collect();
-    for (alert, whom) in &paging {
-        let from = alert.evidence.window.0.as_micros();
-        let is_under_attack =
-            || attacks().any(|case| case.start <= alert.opened_at.as_micros() && case.end >= from);
-        // What is about the whole service may be set off by somebody innocent amid an attack.
-        if whom.iter().any(|who| guilty.contains(who)) || (names_nobody(alert) && is_under_attack()) {
-            continue;
-        }
-        let innocents = traffic.cases.iter().filter(|case| !case.label.expect_paged);
-        let staged: Vec<&str> = innocents
-            .filter(|case| !case.involved.is_disjoint(whom))
-            .map(|case| case.label.kind.name())
-            .collect();
-        let who = if staged.is_empty() { "ordinary traffic".to_owned() } else { staged.join(", ") };
-        let _ = writeln!(
-            report.false_pages,
-            "  {} about {} at {} ({who}): {}",
-            alert.rule.name,
-            alert.subject_text(),
-            alert.opened_at,
-            alert.condition.text
-        );
+    for alarm in score::report::Report::new(&judgement, alerts, Some(1.0)).false_alarm_list {
+        let FalseAlarm { rule, opened_at, subject, innocents } = alarm;
+        let _ = writeln!(report.false_pages, "  {rule} about {subject} at {opened_at} ({innocents:?})");
     }
     report
 }
@@ -303,7 +175,7 @@ fn assert_good(traffic: &Traffic, what: &str) {
 fn every_attack_is_found_and_nobody_else_is_paged_for() {
     for seed in [1, 2] {
         let traffic = run(&Config { seed, lines: LINES, addresses: 4000, ..Config::default() });
-        let staged: BTreeSet<Kind> = traffic.cases.iter().map(|case| case.label.kind).collect();
+        let staged: BTreeSet<&str> = traffic.labels.iter().map(|label| label.kind.as_str()).collect();
         assert_eq!(staged.len(), Kind::ALL.len(), "everything is staged");
         assert_good(&traffic, &format!("a day, seed {seed}"));
     }
