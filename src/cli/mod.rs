@@ -11,6 +11,7 @@ mod output;
 mod play;
 mod replay;
 mod rule_commands;
+mod rule_explain;
 mod rule_match;
 mod run;
 mod score;

@@ -8,6 +8,7 @@ use clap::{Args, Subcommand};
 
 use super::RuleSelection;
 use super::output::{print, tell};
+use super::rule_explain::Explain;
 use super::rule_match::Match;
 use crate::alert::Condition;
 use crate::engine::lacking;
@@ -35,6 +36,12 @@ pub enum Rules {
     /// taxonomy (cs-method, cs-uri-query, c-uri, sc-status, ...). Detections that are built in only for correlations to
     /// refer to are left out unless --all is given.
     Match(Match),
+    /// Show why lines match a rule, or do not: each part of its detections, and what the event has there
+    ///
+    /// Of a correlation, each of its rules is explained, what the line is grouped by and what of it is measured; windows
+    /// are left out, as one line knows nothing of them. Exit status: 0 when all chosen lines were explained, 1 when one
+    /// cannot be read or is not there, 2 when there is no such rule or file.
+    Explain(Explain),
 }
 
 /// List rules
@@ -74,6 +81,7 @@ impl Rules {
             Self::Check(check) => check.run(),
             Self::Test(test) => test.run(),
             Self::Match(matching) => matching.run(),
+            Self::Explain(explain) => explain.run(),
         }
     }
 }

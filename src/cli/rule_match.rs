@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Cursor, Read};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -46,7 +46,7 @@ pub struct Match {
     file: PathBuf,
 }
 
-fn parse_class(word: &str) -> Result<Class, String> {
+pub(super) fn parse_class(word: &str) -> Result<Class, String> {
     match word {
         "webserver" => Ok(Class::Webserver),
         "proxy" => Ok(Class::Proxy),
@@ -71,7 +71,7 @@ impl Match {
         let mut schema = Schema::new();
         let matcher = Matcher::compile(&rules, &mut schema);
         let schema = Arc::new(schema);
-        let (format, mut lines) = self.open()?;
+        let (format, mut lines) = open(&self.file, self.format.as_ref())?;
         let mut decoder = Decoder::new(format, Arc::clone(&schema), Arc::new(settings));
         let mut scanner = Scanner::new(&matcher);
         let is_shown = |rule: &usize| self.all || rules.rules[*rule].reported || !rules.rules[*rule].builtin;
@@ -115,39 +115,36 @@ impl Match {
             None => Ok(ExitCode::SUCCESS),
         }
     }
+}
 
-    /// The format and the lines.
-    fn open(&self) -> anyhow::Result<(Format, impl BufRead)> {
-        let name = || self.file.display().to_string();
-        let mut reader = if self.file.as_os_str() == "-" {
-            unpacked(io::stdin())
-        } else {
-            File::open(&self.file).and_then(unpacked)
-        }
-        .with_context(name)?;
-        let mut sample = Vec::new();
-        // What can be read of a file that breaks off soon is read, and the rest told of, below.
-        if let Err(error) = reader.by_ref().take(SAMPLE_BYTES).read_to_end(&mut sample)
-            && sample.is_empty()
-        {
-            return Err(error).with_context(name);
-        }
-        let format = match &self.format {
-            Some(format) => format.clone(),
-            None => {
-                let sample = String::from_utf8_lossy(&sample);
-                let whole_lines = sample.rfind('\n').map_or(sample.as_ref(), |end| &sample[..end]);
-                Format::detect(whole_lines).with_context(|| {
-                    format!("{}: no known format reads its first lines; name one with --format", name())
-                })?
-            }
-        };
-        Ok((format, BufReader::new(Cursor::new(sample).chain(reader))))
+/// The format and the lines of a file, or of standard input for `-`.
+pub(super) fn open(file: &Path, format: Option<&Format>) -> anyhow::Result<(Format, impl BufRead + use<>)> {
+    let name = || file.display().to_string();
+    let mut reader =
+        if file.as_os_str() == "-" { unpacked(io::stdin()) } else { File::open(file).and_then(unpacked) }
+            .with_context(name)?;
+    let mut sample = Vec::new();
+    // What can be read of a file that breaks off soon is read, and the rest told of, below.
+    if let Err(error) = reader.by_ref().take(SAMPLE_BYTES).read_to_end(&mut sample)
+        && sample.is_empty()
+    {
+        return Err(error).with_context(name);
     }
+    let format = match format {
+        Some(format) => format.clone(),
+        None => {
+            let sample = String::from_utf8_lossy(&sample);
+            let whole_lines = sample.rfind('\n').map_or(sample.as_ref(), |end| &sample[..end]);
+            Format::detect(whole_lines).with_context(|| {
+                format!("{}: no known format reads its first lines; name one with --format", name())
+            })?
+        }
+    };
+    Ok((format, BufReader::new(Cursor::new(sample).chain(reader))))
 }
 
 /// The next line without its end; `false` when there is none.
-fn next_line(lines: &mut impl BufRead, bytes: &mut Vec<u8>) -> io::Result<bool> {
+pub(super) fn next_line(lines: &mut impl BufRead, bytes: &mut Vec<u8>) -> io::Result<bool> {
     bytes.clear();
     if lines.by_ref().take(MAX_LINE_BYTES).read_until(b'\n', bytes)? == 0 {
         return Ok(false);

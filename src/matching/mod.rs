@@ -6,6 +6,7 @@
 //! (`cache`, `small`, `scanner`): traffic repeats itself.
 
 mod cache;
+pub mod explain;
 pub mod observation;
 pub mod program;
 pub mod reference;

@@ -16,7 +16,7 @@ use crate::geo::Relays;
 use crate::rules::correlation::{Correlation, Kind};
 use crate::rules::detection::Comparison;
 use crate::rules::pattern::fold_case;
-use crate::rules::{Body, RuleSet};
+use crate::rules::{Body, Detection, RuleSet};
 use crate::windows::baseline::detector::Values;
 use crate::windows::baseline::series::Asked;
 use crate::windows::seen::Learning;
@@ -436,7 +436,8 @@ fn fingerprints(rules: &RuleSet) -> Vec<Fingerprint> {
         hasher.update(rule.identity().as_bytes());
         match &rule.body {
             Body::Detection(detection) => {
-                hasher.update(format!("{detection:?}").as_bytes());
+                let Detection { classes, expression, group_by, timespan, searches: _ } = detection;
+                hasher.update(format!("{:?}", (classes, expression, group_by, timespan)).as_bytes());
             }
             Body::Correlation(linked) => {
                 hasher.update(format!("{:?}", linked.correlation).as_bytes());

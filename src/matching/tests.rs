@@ -49,6 +49,24 @@ fn verdicts(set: &RuleSet, lines: &[String]) -> Vec<(Vec<bool>, Vec<bool>)> {
         .collect()
 }
 
+/// What explanations say of events, by rule.
+fn explanations(set: &RuleSet, lines: &[String]) -> Vec<Vec<explain::Part>> {
+    let mut schema = Schema::new();
+    Matcher::compile(set, &mut schema);
+    let schema = Arc::new(schema);
+    let mut decoder = Decoder::new(Format::Json, Arc::clone(&schema), Arc::new(Settings::default()));
+    let explained = |line: &String| {
+        let mut event = Event::new(&schema);
+        decoder.decode(line, &mut event).unwrap();
+        let parts = set.rules.iter().filter_map(|rule| match &rule.body {
+            Body::Detection(detection) => Some(explain::explain(detection, &event, &schema)),
+            Body::Correlation(_) => None,
+        });
+        parts.collect()
+    };
+    lines.iter().map(explained).collect()
+}
+
 /// Asserts that a detection matches, or does not match, an event given as JSON.
 #[track_caller]
 fn check(detection: &str, event: &str, expected: bool) {
@@ -377,6 +395,19 @@ proptest! {
         for (event, (compiled, plain)) in events.iter().zip(verdicts(&set, &events)) {
             for (rule, (compiled, plain)) in compiled.into_iter().zip(plain).enumerate() {
                 prop_assert_eq!(compiled, plain, "{} on {}", &detections[rule], event);
+            }
+        }
+    }
+
+    #[test]
+    fn an_explanation_comes_to_the_verdict_of_the_matcher(
+        detections in prop::collection::vec(detection(), 1..4), events in prop::collection::vec(event(), 1..8),
+    ) {
+        let set = rules(&detections);
+        let verdicts = verdicts(&set, &events);
+        for ((event, (compiled, _)), parts) in events.iter().zip(verdicts).zip(explanations(&set, &events)) {
+            for (rule, (compiled, part)) in compiled.into_iter().zip(parts).enumerate() {
+                prop_assert_eq!(compiled, part.holds, "{} on {}", &detections[rule], event);
             }
         }
     }

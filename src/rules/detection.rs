@@ -158,8 +158,16 @@ pub enum TimePart {
     Year,
 }
 
-/// Reads the `detection` map of a rule. Faults are noted; the expression is `None` when there was one.
-pub fn parse(detection: &Node, placeholders: &Placeholders, faults: &mut Faults) -> Option<Expression> {
+/// Searches by name.
+pub type Searches = Vec<(String, Expression)>;
+
+/// Reads the `detection` map of a rule: what it looks for, and the searches that this is made of. Faults are noted;
+/// `None` when there was one.
+pub fn parse(
+    detection: &Node,
+    placeholders: &Placeholders,
+    faults: &mut Faults,
+) -> Option<(Expression, Searches)> {
     let Data::Map(entries) = &detection.data else {
         faults.note(
             detection.line,
@@ -170,7 +178,7 @@ pub fn parse(detection: &Node, placeholders: &Placeholders, faults: &mut Faults)
     };
     let before = faults.count();
     let mut names: Vec<&str> = Vec::new();
-    let mut searches: Vec<(&str, Expression)> = Vec::new();
+    let mut searches = Searches::new();
     let mut conditions: Option<&Node> = None;
     for entry in entries {
         match entry.key.as_str() {
@@ -184,7 +192,7 @@ pub fn parse(detection: &Node, placeholders: &Placeholders, faults: &mut Faults)
                 names.push(name);
                 let mut reader = Reader { path: format!("detection.{name}"), placeholders, faults };
                 if let Some(expression) = reader.search(&entry.value) {
-                    searches.push((name, expression));
+                    searches.push((name.to_owned(), expression));
                 }
             }
         }
@@ -211,10 +219,10 @@ pub fn parse(detection: &Node, placeholders: &Placeholders, faults: &mut Faults)
     if conditions.one_or_many().is_empty() {
         faults.note(conditions.line, "detection.condition", "a condition, not an empty list".to_owned());
     }
-    (faults.count() == before).then(|| any(alternatives))
+    (faults.count() == before).then(|| (any(alternatives), searches))
 }
 
-fn resolve(condition: &Condition, searches: &[(&str, Expression)]) -> Expression {
+fn resolve(condition: &Condition, searches: &[(String, Expression)]) -> Expression {
     match condition {
         Condition::Name(name) => searches
             .iter()

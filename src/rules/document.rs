@@ -112,10 +112,10 @@ fn body_of(
     }
     if key == "detection" {
         let classes = classes_of(document, line, faults);
-        let expression = detection::parse(node, &extension.placeholders, faults)?;
+        let (expression, searches) = detection::parse(node, &extension.placeholders, faults)?;
         let group_by = extension.group_by.clone().unwrap_or_else(|| vec![DEFAULT_GROUP_BY.to_owned()]);
         let timespan = extension.timespan.unwrap_or(DEFAULT_TIMESPAN);
-        return Some(Body::Detection(Detection { classes, expression, group_by, timespan }));
+        return Some(Body::Detection(Detection { classes, expression, searches, group_by, timespan }));
     }
     if extension.group_by.is_some() || extension.timespan.is_some() {
         let expected = format!("no group-by or timespan there: a {key} has its own");

@@ -163,6 +163,8 @@ pub struct Detection {
     pub classes: u8,
     /// What it looks for.
     pub expression: Expression,
+    /// The searches by name, which the condition has put together to the expression; for explanations.
+    pub searches: Vec<(String, Expression)>,
     /// What one episode is about, when the rule reports by itself.
     pub group_by: Vec<String>,
     /// How long an episode lasts after its last match, when the rule reports by itself.

@@ -65,7 +65,7 @@ impl Selection {
         };
         let mut faults = Faults::default();
         let expression = detection::parse(&document, &Placeholders::new(), &mut faults);
-        let expression = expression.ok_or_else(|| {
+        let (expression, _) = expression.ok_or_else(|| {
             let (errors, _) = faults.of_file("");
             let faults: Vec<String> = errors
                 .into_iter()
@@ -276,6 +276,7 @@ fn rule_of(expression: &Expression) -> Rule {
         body: Body::Detection(Detection {
             classes: Class::ALL.into_iter().fold(0, |bits, class| bits | class.bit()),
             expression: expression.clone(),
+            searches: Vec::new(),
             group_by: Vec::new(),
             timespan: Duration::ZERO,
         }),

@@ -521,3 +521,66 @@ fn score_measures_alerts_against_labels_and_refuses_what_is_neither() {
         assert!(text(&output.stderr).contains(expected), "{arguments:?}: {}", text(&output.stderr));
     }
 }
+
+#[test]
+fn rules_explain_says_what_failed_and_what_the_event_has() {
+    let directory = tempfile::tempdir().unwrap();
+    let log = write(directory.path(), "access.log", &format!("{}garbage\n", attack()));
+    let mine = write(
+        directory.path(),
+        "a.yml",
+        "title: A\nname: a\nlogsource: {category: webserver}\ndetection:\n  asked: {url.path: /login, http.response.status_code: 200}\n  \
+         slip: {url.pth: x}\n  condition: asked or slip\n---\ntitle: B\nname: b\nlogsource: {category: proxy}\n\
+         detection: {s: {url.path: /login}, condition: s}\n",
+    );
+    let explain = |rule: &str, more: &[&str]| {
+        watchbell(&[&["rules", "explain", rule, &log, "--rules", &mine], more].concat())
+    };
+    let output = explain("a", &["--line", "1"]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let expected = "line 1: a does not match
+  - one of
+    - asked: all of
+      + url.path = '/login'
+      - http.response.status_code = '200'   is '401'
+    - slip: url.pth = 'x'   is missing: nothing that is read has this field; did you mean 'url.path'?
+";
+    assert_eq!(text(&output.stdout), expected);
+    assert!(
+        text(&explain("b", &["--line", "1"]).stdout)
+            .contains("- the rule does not look at logs of this kind (webserver)")
+    );
+    let counted = text(&explain("brute_force_by_address", &["--line", "1,13"]).stdout);
+    assert!(counted.contains("line 1: brute_force_by_address counts it\n  asks for >= "), "{counted}");
+    assert!(counted.contains("+ login_failed: counted for source.ip=203.0.113.7, measured 1"), "{counted}");
+    assert!(counted.contains("line 13: brute_force_by_address does not count it"), "{counted}");
+    let json = explain("a", &["--line", "1-2", "--output", "ndjson"]).stdout;
+    let objects: Vec<serde_json::Value> =
+        text(&json).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!((objects.len(), objects[1]["line"].as_u64()), (2, Some(2)));
+    assert_eq!(objects[0]["detection"]["looks_for"]["any"][1]["test"]["meant"], "url.path");
+    for (rule, lines, code, expected) in [
+        ("a", "14", 1, "line 14: cannot be read: "),
+        ("a", "15", 1, "there is no line 15; the last is 14"),
+        ("brute_force_by_adress", "1", 2, "did you mean 'brute_force_by_address'?"),
+        ("a", "0", 2, "expected the number of a line"),
+    ] {
+        let output = explain(rule, &["--line", lines]);
+        let told = text(&output.stdout) + &text(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{told}");
+        assert!(told.contains(expected), "{told}");
+    }
+    let first = explain("a", &[]);
+    assert_eq!(text(&first.stdout).matches("line ").count(), 10);
+    assert!(text(&first.stderr).contains("choose others with --line"));
+    let config = write(
+        directory.path(),
+        "w.toml",
+        "[[allowlist]]\nnetworks = ['203.0.113.0/24']\nrules = ['login_failed']\nreason = 'our scanner'\n",
+    );
+    let allowed = text(&explain("brute_force_by_address", &["--line", "1", "--config", &config]).stdout);
+    assert!(
+        allowed.contains("not counted: the allowlist has it") && allowed.contains("our scanner"),
+        "{allowed}"
+    );
+}
