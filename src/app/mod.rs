@@ -28,6 +28,7 @@ use tokio::task::JoinHandle;
 
 use crate::allowlist::Allowlist;
 use crate::config::Config;
+use crate::engine::what_if::WhatIf;
 use crate::engine::{Described, Engine, Settings, Shared};
 use crate::geo::{Geo, Given};
 use crate::intake::{Lines, Outlet, Stream, now};
@@ -105,6 +106,7 @@ fn prepare(config: &Config) -> anyhow::Result<Prepared> {
         max_window_bytes: config.memory.window_bytes(),
         secret: chance::bytes(),
         geo,
+        what_if: WhatIf::Ladder,
         ..Settings::default()
     };
     Ok(Prepared { rules, allowlist, settings, decode: Arc::new(config.decode.clone()), budget })

@@ -18,6 +18,7 @@ mod score;
 mod soak;
 mod summary;
 mod watch;
+mod what_if;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

@@ -14,7 +14,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use super::output::{print, tell};
 use super::summary::{write_alerts, write_reading};
-use super::{RuleSelection, read_config};
+use super::{RuleSelection, read_config, what_if};
 use crate::alert::Alert;
 use crate::allowlist::Allowlist;
 use crate::decode::Format;
@@ -53,6 +53,10 @@ pub struct Replay {
     /// unless the log says itself where clients are.
     #[arg(long, value_name = "FILE")]
     geo: Vec<PathBuf>,
+    /// Count the alerts that a rule would have opened with other thresholds, as in NAME.threshold=8,10,15; at most 8 a
+    /// rule, for as many rules as are named, in one pass
+    #[arg(long = "what-if", value_name = "RULE.threshold=N,N", value_parser = what_if::parse)]
+    what_if: Vec<what_if::Asked>,
     /// Threads to use, at most 256 [default: one a core]
     #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true, value_parser = clap::value_parser!(u16).range(0..=256))]
     threads: u16,
@@ -83,6 +87,7 @@ impl Replay {
             max_window_bytes: config.memory.window_bytes(),
             threads: usize::from(self.threads),
             geo: Geo::open(&config.geo)?.with_files(&self.geo)?,
+            what_if: what_if::chosen(&self.what_if, &rules)?,
             ..Settings::default()
         };
         let mut engine = Engine::new(&rules, allowlist, &settings).context("cannot start threads")?;
@@ -101,13 +106,15 @@ impl Replay {
                     shown.iter().try_for_each(|alert| {
                         serde_json::to_writer(&mut *out, alert)?;
                         out.write_all(b"\n")
-                    })
+                    })?;
+                    what_if::write_json(out, &engine)
                 })?;
                 // Nobody may listen on standard error either.
                 let _ = write_reading(&mut std::io::stderr().lock(), &engine, &replayed, started.elapsed());
             }
             Output::Text => print(|out| {
                 write_alerts(out, &shown)?;
+                what_if::write(out, &engine)?;
                 write_reading(out, &engine, &replayed, started.elapsed())
             })?,
         }

@@ -10,6 +10,7 @@ use super::episode::{Cause, Notes, Opening, Taken};
 use super::memory::Remembered;
 use super::open_alerts::{OpenAlert, OpenAlerts};
 use super::recovery::{Absent, Recovery};
+use super::what_if::{Tested, Tried, WouldOpen};
 use super::work::{Recall, Work};
 use super::{Shared, Source, Transition};
 use crate::clock::NOT_COUNTED;
@@ -31,6 +32,10 @@ pub struct Counted {
     pub inhibited: u64,
     /// Observations that came when the tick they belong to had been judged.
     pub late_for_tick: u64,
+    /// Alerts that would have opened with other thresholds.
+    pub would_open: Vec<WouldOpen>,
+    /// Readings that were not compared with other thresholds for want of room.
+    pub untried: u64,
     findings: Vec<Finding>,
 }
 
@@ -42,6 +47,8 @@ impl Counted {
         other.refused.into_iter().for_each(|(rule, more)| *self.refused.entry(rule).or_default() += more);
         self.inhibited += other.inhibited;
         self.late_for_tick += other.late_for_tick;
+        self.would_open.extend(other.would_open);
+        self.untried += other.untried;
     }
 }
 
@@ -86,6 +93,8 @@ pub struct Counting<'e> {
     pub watched: &'e [Mutex<Watched>],
     /// Nothing before this time will be counted any more, when that is known.
     pub passed: Option<Timestamp>,
+    /// What would be open with other thresholds, by partition.
+    pub tried: &'e [Mutex<Tried>],
     /// What alerts there were, when this was counted before.
     pub recovery: Option<&'e Recovery>,
     /// Alerts that were told before and are not found again yet, if there are any.
@@ -158,6 +167,7 @@ impl Counting<'_> {
         let mut partition = self.table.partition(number);
         let mut open = self.open[number].lock().unwrap_or_else(PoisonError::into_inner);
         let mut watched = self.watched[number].lock().unwrap_or_else(PoisonError::into_inner);
+        let mut tried = self.tried[number].lock().unwrap_or_else(PoisonError::into_inner);
         let mut rest = order;
         while let Some(first) = rest.first() {
             // Observations about one subject that follow one another need one lookup.
@@ -174,7 +184,7 @@ impl Counting<'_> {
                 &mut |key, slot| removed.push((key, slot)),
                 |slots| {
                     for next in these {
-                        self.count_one(next, slots, &mut open, &mut watched, counted);
+                        self.count_one(next, slots, &mut open, &mut watched, &mut tried, counted);
                     }
                 },
             );
@@ -189,6 +199,7 @@ impl Counting<'_> {
         slots: &mut SubjectSlots<'_, Notes>,
         open: &mut OpenAlerts,
         watched: &mut Watched,
+        tried: &mut Tried,
         counted: &mut Counted,
     ) {
         let at = Timestamp::from_micros(next.at);
@@ -223,6 +234,13 @@ impl Counting<'_> {
         }
         if !planned.reported {
             return;
+        }
+        if let Some(trial) = self.shared.trial(tap.window) {
+            let (key, number) = (next.observation.key, tap.window);
+            let tested = Tested { trial, key, number, window: &slot.window, at, reading };
+            let may_open = || !is_inhibited && !taken.is_allowed(planned.rule);
+            let has_room = tried.take(&tested, may_open, &mut counted.would_open);
+            counted.untried += u64::from(!has_room);
         }
         let opening = match open.has_room(tap.window, self.shared.rules[planned.rule].precedence()) {
             _ if let Some(recovery) = self.recovery => Opening::IfKnown(recovery),
@@ -278,6 +296,7 @@ impl Counting<'_> {
             is_over
         });
         partition.sweep(&mut |key, slot| resolve_removed(key, slot, &mut open, &mut counted));
+        self.tried[number].lock().unwrap_or_else(PoisonError::into_inner).sweep(now);
         counted
     }
 

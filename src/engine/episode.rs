@@ -308,6 +308,11 @@ impl Taken<'_> {
         outcome
     }
 
+    /// Whether the allowlist keeps an episode of a rule from beginning.
+    pub fn is_allowed(&self, rule: usize) -> bool {
+        !self.shared.allowlist.is_empty() && self.shared.is_allowed_at(&self.recall(), rule, self.at)
+    }
+
     /// The event, decoded again.
     pub fn recall(&self) -> Event<'_> {
         Recall::new(self.shared).event(self.work, self.source, self.record)

@@ -21,6 +21,7 @@ pub mod memory;
 pub mod open_alerts;
 pub mod recovery;
 pub mod reload;
+pub mod what_if;
 pub mod work;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -44,6 +45,7 @@ use episode::Notes;
 use memory::Remembered;
 use open_alerts::OpenAlerts;
 use recovery::{Absent, Recovery};
+use what_if::{Outcomes, Trial, Tried, WhatIf, WouldFire};
 use work::{Chunk, ReadCounts, Reader, Recall, UndecodableLine, Work};
 
 /// Undecodable lines kept for the operator, over all sources.
@@ -65,6 +67,8 @@ pub struct Settings {
     pub threads: usize,
     /// Where addresses are.
     pub geo: Geo,
+    /// Which thresholds are tried beside those that rules have.
+    pub what_if: WhatIf,
 }
 
 impl Default for Settings {
@@ -75,6 +79,7 @@ impl Default for Settings {
             secret: *b"watchbell-replay",
             threads: 0,
             geo: Geo::default(),
+            what_if: WhatIf::Nothing,
         }
     }
 }
@@ -115,6 +120,8 @@ pub struct Shared {
     pub rules: Vec<Described>,
     allowlist: Allowlist,
     geo: Geo,
+    /// What is tried, by window; nothing when nothing is.
+    trials: Vec<Option<Box<Trial>>>,
 }
 
 impl Shared {
@@ -138,8 +145,15 @@ impl Shared {
             lacks: lacking(rule, &settings.geo),
             rule: rule.clone(),
         });
-        let (rules, geo) = (described.collect(), settings.geo.clone());
-        Self { rules, schema: Arc::new(schema), matcher, plan, allowlist, geo }
+        let rules: Vec<Described> = described.collect();
+        let trials = what_if::trials(&settings.what_if, &plan, &rules);
+        let geo = settings.geo.clone();
+        Self { rules, schema: Arc::new(schema), matcher, plan, allowlist, geo, trials }
+    }
+
+    /// What is tried for a window.
+    fn trial(&self, window: u16) -> Option<&Trial> {
+        self.trials.get(usize::from(window))?.as_deref()
     }
 
     /// Where addresses are.
@@ -236,6 +250,9 @@ pub struct Engine {
     watched: Vec<Mutex<Watched>>,
     /// Nothing before this time will be counted any more; to be told to windows with the next count.
     passed: Option<Timestamp>,
+    /// What would be open with other thresholds, by partition.
+    tried: Vec<Mutex<Tried>>,
+    would_have: Outcomes,
     readers: Vec<Mutex<Reader>>,
     pool: rayon::ThreadPool,
     counts: Counts,
@@ -274,6 +291,8 @@ impl Engine {
             open: (0..PARTITIONS).map(|_| Mutex::default()).collect(),
             watched: (0..PARTITIONS).map(|_| Mutex::default()).collect(),
             passed: None,
+            tried: (0..PARTITIONS).map(|_| Mutex::default()).collect(),
+            would_have: Outcomes::default(),
             readers,
             pool,
             undecodable: Vec::new(),
@@ -379,6 +398,7 @@ impl Engine {
             open: &self.open,
             watched: &self.watched,
             passed,
+            tried: &self.tried,
             recovery: self.recovery.as_ref(),
             absent: Some(&self.absent).filter(|absent| !absent.is_empty()),
             remembered: &self.remembered,
@@ -393,6 +413,8 @@ impl Engine {
         self.counts.allowed_alerts += counted.allowed;
         self.counts.inhibited_alerts += counted.inhibited;
         self.counts.late_for_tick += counted.late_for_tick;
+        self.would_have.add(&counted.would_open, &self.shared.trials);
+        self.would_have.untried += counted.untried;
         for (rule, refused) in counted.refused {
             self.counts.refused_alerts[rule] += refused;
         }
@@ -487,6 +509,17 @@ impl Engine {
         }
         alerts.sort_by(|left, right| alert_order(left).cmp(&alert_order(right)));
         alerts
+    }
+
+    /// What rules would have said with the thresholds that are tried: in the day before `now`, in hourly steps, or since
+    /// the start.
+    pub fn would_fire(&self, now: Option<Timestamp>) -> Vec<WouldFire> {
+        self.would_have.all(&self.shared.trials, now)
+    }
+
+    /// Readings that were not compared with other thresholds because too many subjects had some.
+    pub const fn untried(&self) -> u64 {
+        self.would_have.untried
     }
 
     /// Keeps work in which something is still to be counted, and the memory of the rest.

@@ -96,6 +96,7 @@ impl Engine {
             });
             let open = self.open[partition].get_mut().unwrap_or_else(PoisonError::into_inner);
             open.renumber(number);
+            self.tried[partition].get_mut().unwrap_or_else(PoisonError::into_inner).renumber(number);
             open.resolve(|alert| {
                 let is_over = has_changed.contains(&alert.window);
                 if is_over {
@@ -106,6 +107,7 @@ impl Engine {
             });
             self.watched[partition].get_mut().unwrap_or_else(PoisonError::into_inner).renumber(number);
         }
+        self.would_have.renumber(number);
         let by_name = |counts: &[u64]| -> Vec<u64> {
             let known: HashMap<&str, u64> = self
                 .shared

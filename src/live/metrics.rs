@@ -10,7 +10,9 @@ use serde_json::{Map, Value};
 
 use crate::alert::Alert;
 use crate::decode::{Tally, Undecodable};
+use crate::engine::what_if::{FACTORS, WouldFire};
 use crate::engine::{Counts, Engine};
+use crate::event::Timestamp;
 use crate::rules::{Mode, Severity};
 use crate::stream::Change;
 use crate::telemetry::Register;
@@ -31,6 +33,8 @@ pub struct Metrics {
     rules: Vec<RuleSeries>,
     rules_loaded: IntGauge,
     rules_off: IntGauge,
+    would_fire: IntGaugeVec,
+    would_fire_untried: IntCounter,
     sources: HashMap<String, SourceSeries>,
 }
 
@@ -168,6 +172,16 @@ impl Metrics {
                 "watchbell_rules_off",
                 "Rules that are off for want of a database of addresses, unless logs say where clients are.",
             )?,
+            would_fire: register.gauges(
+                "watchbell_rule_would_fire",
+                "Alerts that a rule would have opened in the last 24 hours, in hourly steps, with its threshold times a \
+                 factor.",
+                &["rule", "threshold_factor"],
+            )?,
+            would_fire_untried: register.counter(
+                "watchbell_rule_would_fire_untried_total",
+                "Findings not compared with other thresholds because too many subjects had some.",
+            )?,
             sources: HashMap::new(),
         };
         for source in sources {
@@ -178,6 +192,8 @@ impl Metrics {
 
     /// Starts the series of the engine's rules.
     pub fn follow_rules(&mut self, engine: &Engine) {
+        self.would_fire.reset();
+        self.follow_trials(engine, Timestamp::default());
         let counts = engine.counts();
         let reported: Vec<usize> =
             engine.shared().plan.windows.iter().filter(|w| w.reported).map(|w| w.rule).collect();
@@ -221,6 +237,19 @@ impl Metrics {
             series.refused.inc_by(refused.saturating_sub(series.last_refused));
             (series.last_matches, series.last_refused) = (matches, refused);
         }
+    }
+
+    /// Takes over what rules would have said with other thresholds in the day before `now`.
+    pub fn follow_trials(&self, engine: &Engine, now: Timestamp) {
+        for WouldFire { rule, alerts } in engine.would_fire(Some(now)) {
+            let name = engine.shared().rules[rule].name.name.as_str();
+            for (factor, (_, count)) in FACTORS.iter().zip(alerts) {
+                let labels = [name, &factor.to_string()];
+                self.would_fire.with_label_values(&labels).set(i64::try_from(count).unwrap_or(i64::MAX));
+            }
+        }
+        let untried = &self.would_fire_untried;
+        untried.inc_by(engine.untried().saturating_sub(untried.get()));
     }
 
     /// Counts lines of a source by what became of them.

@@ -328,6 +328,7 @@ impl Live {
         self.teller.tell(news_of(transitions), now);
         if self.ticks.is_multiple_of(TICKS_PER_UPDATE) {
             self.tell_updates(now);
+            self.metrics.follow_trials(&self.engine, now);
         }
         self.observers.advance(now);
         self.teller.note();

@@ -107,6 +107,11 @@ impl Distinct {
         }
     }
 
+    /// The time of the latest observation.
+    pub(super) fn latest(&self) -> Option<i64> {
+        (self.latest != i64::MIN).then_some(self.latest)
+    }
+
     /// Bytes on the heap.
     pub fn heap_bytes(&self) -> usize {
         if self.entries.spilled() { self.entries.capacity() * size_of::<Entry>() } else { 0 }
@@ -188,7 +193,7 @@ impl Distinct {
 
     /// Judges the windows that end at an observation and that one at `at` is in, in one pass: each entry counts in
     /// those that end from its time until it is out of the span or its value is observed again.
-    fn read_again(&self, spec: &Spec, at: i64, span: i64) -> Reading {
+    pub(super) fn read_again(&self, spec: &Spec, at: i64, span: i64) -> Reading {
         let live = &self.entries[usize::from(self.expired)..];
         let in_span = live.iter().map(|entry| entry.at).chain([self.latest]);
         let mut ends: SmallVec<[i64; 16]> =

@@ -290,6 +290,34 @@ impl Window {
         true
     }
 
+    /// The time of the latest observation.
+    pub fn latest(&self) -> Option<Timestamp> {
+        let latest = match self {
+            Self::Count(runs) => runs.latest(),
+            Self::Sum(runs) => runs.latest(),
+            Self::Distinct(distinct) => distinct.latest(),
+            Self::Order(order) => order.latest(),
+            Self::Sample(sample) => sample.latest(),
+            // They are not asked: what they look for has no threshold that others could be tried for.
+            Self::Baseline(_) | Self::Seen(_) | Self::Travel(_) => None,
+        };
+        latest.map(Timestamp::from_micros)
+    }
+
+    /// The reading that [`Self::observe`] would have given of an observation at this time, which has been taken in and is
+    /// late, if something else were asked of the same measure.
+    pub fn judge_again(&self, spec: &Spec, at: Timestamp) -> Reading {
+        let (at, span) = (at.as_micros(), micros(spec.span));
+        match self {
+            Self::Count(runs) => runs.read_again(spec, at, span),
+            Self::Sum(runs) => runs.read_again(spec, at, span),
+            Self::Distinct(distinct) => distinct.read_again(spec, at, span),
+            Self::Order(order) => order.read(spec, at),
+            Self::Sample(sample) => sample.read_late(spec, at),
+            Self::Baseline(_) | Self::Seen(_) | Self::Travel(_) => Reading::nothing(at),
+        }
+    }
+
     /// Bytes on the heap.
     pub fn heap_bytes(&self) -> usize {
         match self {

@@ -39,13 +39,18 @@ impl Order {
         self.read(spec, at)
     }
 
+    /// The time of the latest observation.
+    pub(super) fn latest(&self) -> Option<i64> {
+        self.entries.back().map(|(latest, _)| *latest)
+    }
+
     /// Bytes on the heap.
     pub fn heap_bytes(&self) -> usize {
         self.entries.capacity() * size_of::<(i64, u32)>()
     }
 
     /// Judges the windows that end at an observation and that one at `at` is in, in one pass.
-    fn read(&self, spec: &Spec, at: i64) -> Reading {
+    pub(super) fn read(&self, spec: &Spec, at: i64) -> Reading {
         let span = micros(spec.span);
         let last_end = at.saturating_add(span);
         let mut chains = Chains::new(match spec.measure {

@@ -96,6 +96,11 @@ impl<A: Amount> Runs<A> {
         }
     }
 
+    /// The time of the latest observation.
+    pub(super) fn latest(&self) -> Option<i64> {
+        (!self.runs.is_empty()).then_some(self.latest)
+    }
+
     /// Bytes on the heap.
     pub fn heap_bytes(&self) -> usize {
         if self.runs.spilled() { self.runs.capacity() * size_of::<Run<A>>() } else { 0 }
@@ -159,7 +164,7 @@ impl<A: Amount> Runs<A> {
     }
 
     /// The windows that an observation at `at` is in, other than the latest, may have changed too.
-    fn read_again(&mut self, spec: &Spec, at: i64, span: i64) -> Reading {
+    pub(super) fn read_again(&self, spec: &Spec, at: i64, span: i64) -> Reading {
         let rounded = self.rounded(at);
         let live = &self.runs[self.expired as usize..];
         let first_end = live.partition_point(|run| run.at < rounded);

@@ -51,6 +51,16 @@ impl Sample {
         self.read(spec, at, latest)
     }
 
+    /// The time of the latest observation.
+    pub(super) const fn latest(&self) -> Option<i64> {
+        self.latest
+    }
+
+    /// Judges the windows that an observation at `at` is in.
+    pub(super) fn read_late(&self, spec: &Spec, at: i64) -> Reading {
+        self.read(spec, at, self.latest.unwrap_or(at))
+    }
+
     /// Bytes on the heap.
     pub fn heap_bytes(&self) -> usize {
         self.entries.capacity() * size_of::<(i64, f64, u32)>()

@@ -584,3 +584,41 @@ fn rules_explain_says_what_failed_and_what_the_event_has() {
         "{allowed}"
     );
 }
+
+#[test]
+fn a_replay_counts_what_other_thresholds_would_have_found() {
+    let directory = tempfile::tempdir().unwrap();
+    let log = write(directory.path(), "access.log", &attack());
+    let replay = |what_if: &[&str]| {
+        let asked = what_if.iter().flat_map(|asked| ["--what-if", asked]);
+        watchbell(&["replay", &log].into_iter().chain(asked).collect::<Vec<_>>())
+    };
+    let output = replay(&["brute_force_by_address.threshold=20,8,10,12"]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let shown = text(&output.stdout);
+    let table = shown.split("What brute_force_by_address would have said").nth(1).unwrap();
+    let rows: Vec<Vec<&str>> =
+        table.lines().skip(2).take(4).map(|row| row.split_whitespace().collect()).collect();
+    assert_eq!(rows, [["8", "1"], ["10", "1"], ["12", "1"], ["20", "0"]], "{shown}");
+    let json = watchbell(&[
+        "replay",
+        "--output",
+        "ndjson",
+        "--what-if",
+        "brute_force_by_address.threshold=20,8",
+        &log,
+    ]);
+    let last: serde_json::Value = serde_json::from_str(text(&json.stdout).lines().last().unwrap()).unwrap();
+    assert_eq!((last["type"].as_str(), last["thresholds"][1]["alerts"].as_u64()), (Some("what_if"), Some(0)));
+    for (what_if, expected) in [
+        (["brute_force_by_adress.threshold=8"].as_slice(), "did you mean 'brute_force_by_address'?"),
+        (&["brute_force_by_address.treshold=8"], "as in brute_force_by_address.threshold=8,10,15"),
+        (&["login_failed.threshold=8"], "it opens no alerts with any threshold"),
+        (&["injection_attempt.threshold=a"], "expected a number, not 'a'"),
+        (&["brute_force_by_address.threshold=8", "brute_force_by_address.threshold=9"], "is named twice"),
+    ] {
+        let output = replay(what_if);
+        assert_eq!(output.status.code(), Some(2), "{what_if:?}");
+        assert!(text(&output.stderr).contains(expected), "{what_if:?}: {}", text(&output.stderr));
+    }
+}

@@ -287,7 +287,7 @@ fn a_forged_time_neither_opens_an_alert_nor_hides_the_others() {
 }
 
 /// Writes generated traffic and gives its files.
-fn traffic(directory: &Path, lines: u64, kinds: &[Kind]) -> Vec<PathBuf> {
+pub fn traffic(directory: &Path, lines: u64, kinds: &[Kind]) -> Vec<PathBuf> {
     let config = Config {
         lines,
         seed: 5,

@@ -28,3 +28,4 @@ mod sources;
 mod stream;
 mod watch;
 mod webhooks;
+mod what_if;

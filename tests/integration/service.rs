@@ -176,6 +176,8 @@ async fn lines_of_a_followed_file_become_an_alert_on_the_stream() {
         ("watchbell_alerts_open{severity=\"high\"}", 1.0),
         ("watchbell_rule_matches_total{rule=\"failed\"}", 3.0),
         ("watchbell_alert_latency_seconds_count", 1.0),
+        ("watchbell_rule_would_fire{rule=\"three_failures\",threshold_factor=\"1\"}", 1.0),
+        ("watchbell_rule_would_fire{rule=\"three_failures\",threshold_factor=\"1.5\"}", 0.0),
     ] {
         service.metric_becomes(name, value).await;
     }
@@ -199,6 +201,8 @@ async fn every_series_is_there_at_0_from_the_start() {
         "watchbell_alerts_open{severity=\"critical\"}",
         "watchbell_rule_matches_total{rule=\"failed\"}",
         "watchbell_rule_alerts_refused_total{rule=\"three_failures\"}",
+        "watchbell_rule_would_fire{rule=\"three_failures\",threshold_factor=\"0.75\"}",
+        "watchbell_rule_would_fire_untried_total",
         "watchbell_alert_latency_seconds_count",
         "watchbell_reloads_total{outcome=\"refused\"}",
         "watchbell_stream_missed_total{topic=\"events\"}",
