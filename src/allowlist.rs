@@ -48,7 +48,7 @@ pub struct EntryConfig {
     pub place: Option<Place>,
 }
 
-/// When an entry ends, in either way to write it.
+/// When something ends, in either way to write it.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(untagged)]
 pub enum End {
@@ -149,13 +149,14 @@ impl Allowlist {
 }
 
 impl End {
-    fn at(&self) -> Result<Timestamp, String> {
+    /// The time. The error names the key that it stands under.
+    pub fn at(&self, key: &str) -> Result<Timestamp, String> {
         let text = match self {
             Self::Text(text) => text.clone(),
             Self::Time(time) => time.to_string(),
         };
         Timestamp::parse_rfc3339(&text).ok_or_else(|| {
-            format!("a time with its offset, such as 2027-01-31T00:00:00Z, in expires_at, not '{text}'")
+            format!("a time with its offset, such as 2027-01-31T00:00:00Z, in {key}, not '{text}'")
         })
     }
 }
@@ -181,7 +182,7 @@ impl Entry {
             id: None,
             patterns: patterns(values),
         });
-        let expires_at = entry.expires_at.as_ref().map(End::at).transpose()?;
+        let expires_at = entry.expires_at.as_ref().map(|end| end.at("expires_at")).transpose()?;
         Ok(Self {
             networks: entry.networks.iter().map(|text| network(text)).collect::<Result<_, _>>()?,
             users: patterns(&entry.users),

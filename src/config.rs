@@ -9,6 +9,7 @@ use serde::{Deserialize, Deserializer};
 use toml::Spanned;
 
 use crate::allowlist::EntryConfig;
+use crate::campaign::CampaignConfig;
 use crate::clock::Tolerance;
 use crate::rules::fault::Place;
 use crate::rules::nearest;
@@ -25,6 +26,8 @@ pub struct Config {
     pub allowlist: Vec<EntryConfig>,
     /// Where addresses are: `[geo]`.
     pub geo: geo::Config,
+    /// Spikes that are planned: `[[campaigns]]`.
+    pub campaigns: Vec<CampaignConfig>,
     /// How far clocks are believed: `[clock]`.
     pub clock: ClockConfig,
     /// How much memory may be taken: `[memory]`.

@@ -24,6 +24,7 @@
 //! | 2 | [`windows`] | sliding windows over event time, and the bounded table that keeps them |
 //! | 2 | [`allowlist`] | what is known to be fine |
 //! | 2 | [`score`] | what alerts found of what is labelled, and whom they were about for nothing |
+//! | 3 | [`campaign`] | spikes that are planned |
 //! | 2 | [`alert`] | an episode of findings, and the record of why |
 //! | 3 | [`matching`] | detections compiled; which rules an event matches and what they want counted |
 //! | 4 | [`facts`] | what must be remembered to be seen in messaging: derived events, for rules to look at |
@@ -64,6 +65,7 @@
 pub mod alert;
 pub mod allowlist;
 pub mod app;
+pub mod campaign;
 pub mod chance;
 pub mod cli;
 pub mod clock;

@@ -13,6 +13,7 @@
 
 mod gateway;
 mod kept;
+mod watchman;
 
 use std::fs::File;
 use std::future::Future;
@@ -27,6 +28,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::allowlist::Allowlist;
+use crate::campaign::Campaigns;
 use crate::config::Config;
 use crate::engine::what_if::WhatIf;
 use crate::engine::{Described, Engine, Settings, Shared};
@@ -45,6 +47,7 @@ use crate::{chance, serve, sources, whatsapp};
 
 use gateway::Gateways;
 pub use kept::read_only as read_journal;
+use watchman::Watchman;
 
 /// How long sources, and then the engine, may take to end.
 const DRAIN: Duration = Duration::from_secs(20);
@@ -106,6 +109,7 @@ fn prepare(config: &Config) -> anyhow::Result<Prepared> {
         max_window_bytes: config.memory.window_bytes(),
         secret: chance::bytes(),
         geo,
+        campaigns: Campaigns::new(&config.campaigns).map_err(anyhow::Error::msg)?,
         what_if: WhatIf::Ladder,
         ..Settings::default()
     };
@@ -228,7 +232,7 @@ impl App {
         let mut webhooks = None;
         // Without a journal there is nothing to wait for.
         let (_, mut is_recovered) = watch::channel(true);
-        let mut derived = None;
+        let (mut derived, mut gap_writer) = (None, None);
         let (input, recovery, teller, journal, lock) = match kept {
             None => (Input::Sources(outlet), None, Teller::direct(Arc::clone(&hub), alerts), None, None),
             Some(kept::Kept { key, mut opened, lock }) => {
@@ -242,6 +246,7 @@ impl App {
                 let context = Arc::new(whatsapp::Context::new(pseudonyms, dedupe));
                 let gateways = Gateways::new(&config, Arc::clone(&context), &registry)?;
                 derived = Some((writer.clone(), Arc::clone(&context)));
+                gap_writer = Some(writer.clone());
                 let parts = webhooks::Parts { journal: writer.clone(), context };
                 webhooks = Some(Webhooks::open(&config.webhooks, parts, &registry)?);
                 let (teller, telling) = Teller::through(writer.clone(), metrics, Arc::clone(&hub), alerts);
@@ -269,6 +274,10 @@ impl App {
             metrics: live_metrics,
         };
         let (control, thread) = Live::start(parts, life)?;
+        if let Some(writer) = gap_writer {
+            let watchman = Watchman::new(watched(&config).map(str::to_owned).collect(), now());
+            tokio::spawn(watchman.run(source_metrics.clone(), writer, control.clone(), stop.clone()));
+        }
         let engine = tokio::task::spawn_blocking(move || match thread.join() {
             Ok(()) => {}
             Err(panic) => std::panic::resume_unwind(panic),

@@ -17,6 +17,7 @@ use super::summary::{write_alerts, write_reading};
 use super::{RuleSelection, read_config, what_if};
 use crate::alert::Alert;
 use crate::allowlist::Allowlist;
+use crate::campaign::Campaigns;
 use crate::decode::Format;
 use crate::engine::{Engine, Settings};
 use crate::geo::Geo;
@@ -86,6 +87,7 @@ impl Replay {
             tolerance: config.clock.tolerance(),
             max_window_bytes: config.memory.window_bytes(),
             threads: usize::from(self.threads),
+            campaigns: Campaigns::new(&config.campaigns).map_err(anyhow::Error::msg)?,
             geo: Geo::open(&config.geo)?.with_files(&self.geo)?,
             what_if: what_if::chosen(&self.what_if, &rules)?,
             ..Settings::default()

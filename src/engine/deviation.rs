@@ -131,11 +131,13 @@ impl Following<'_> {
         watched: &mut Watched,
     ) {
         let spec = &self.shared.plan.windows[usize::from(slot.rule)].spec;
+        let slot_rule = slot.rule;
         let Window::Baseline(series) = &mut slot.window else { return };
         if series.label.is_none() {
             let parts = taken.tap.subject(&taken.recall()).into_iter().map(String::into_boxed_str).collect();
             series.label = Some(Box::new(Label { tenant: taken.source.tenant.as_str().into(), parts }));
         }
+        self.plan(slot_rule, series, taken.at);
         let mut verdicts = Vec::new();
         if !series.observe(spec, asked, taken.at, observation.observed, &mut |verdict| verdicts.push(verdict))
         {
@@ -165,12 +167,25 @@ impl Following<'_> {
                     // It was noted for a window that is gone, and this is another.
                     return;
                 }
+                self.plan(window, series, Timestamp::from_micros(now));
                 let mut verdicts = Vec::new();
                 series.advance(&planned.spec, &asked, now, &mut |verdict| verdicts.push(verdict));
                 watched.watch(key, window, series, &asked);
                 self.follow(key, slot, &asked, &verdicts);
             });
         }
+    }
+
+    /// Tells a series what is planned.
+    fn plan(&self, window: u16, series: &mut Series, at: Timestamp) {
+        if self.shared.campaigns.is_empty() {
+            return;
+        }
+        let planned = &self.shared.plan.windows[usize::from(window)];
+        let parts = series.label.as_ref().map_or(&[] as &[Box<str>], |label| &label.parts);
+        let subject = planned.group_by.iter().map(String::as_str).zip(parts.iter().map(|part| &**part));
+        let rule = &self.shared.rules[planned.rule].rule;
+        series.planned = self.shared.campaigns.planned(rule, subject, at).or(series.planned);
     }
 
     fn follow(&mut self, key: Key, slot: &mut Slot<Notes>, asked: &Asked, verdicts: &[Verdict]) {

@@ -31,6 +31,7 @@ use rayon::prelude::*;
 
 use crate::alert::{Alert, Condition, RuleName, quiet_after};
 use crate::allowlist::Allowlist;
+use crate::campaign::Campaigns;
 use crate::clock::{Clock, ClockCounts, Tolerance};
 use crate::decode::{self, Tally};
 use crate::event::{Event, Schema, Timestamp};
@@ -67,6 +68,8 @@ pub struct Settings {
     pub threads: usize,
     /// Where addresses are.
     pub geo: Geo,
+    /// Spikes that are planned.
+    pub campaigns: Campaigns,
     /// Which thresholds are tried beside those that rules have.
     pub what_if: WhatIf,
 }
@@ -79,6 +82,7 @@ impl Default for Settings {
             secret: *b"watchbell-replay",
             threads: 0,
             geo: Geo::default(),
+            campaigns: Campaigns::default(),
             what_if: WhatIf::Nothing,
         }
     }
@@ -120,6 +124,8 @@ pub struct Shared {
     pub rules: Vec<Described>,
     allowlist: Allowlist,
     geo: Geo,
+    /// Spikes that are planned.
+    pub campaigns: Campaigns,
     /// What is tried, by window; nothing when nothing is.
     trials: Vec<Option<Box<Trial>>>,
 }
@@ -147,8 +153,8 @@ impl Shared {
         });
         let rules: Vec<Described> = described.collect();
         let trials = what_if::trials(&settings.what_if, &plan, &rules);
-        let geo = settings.geo.clone();
-        Self { rules, schema: Arc::new(schema), matcher, plan, allowlist, geo, trials }
+        let (geo, campaigns) = (settings.geo.clone(), settings.campaigns.clone());
+        Self { rules, schema: Arc::new(schema), matcher, plan, allowlist, geo, campaigns, trials }
     }
 
     /// What is tried for a window.

@@ -66,6 +66,8 @@ const TICKS_PER_UPDATE: u64 = 5;
 pub enum Command {
     /// Take other rules and settings.
     Reload(Box<Reload>),
+    /// Nobody watched for a while: that was no silence.
+    Resume,
     /// Count what is queued and end.
     Stop,
 }
@@ -247,6 +249,7 @@ impl Live {
     fn obey(&mut self, command: Command) {
         match command {
             Command::Stop => self.input.close(),
+            Command::Resume => self.engine.resume(intake::now()),
             Command::Reload(reload) => {
                 let Reload { compiled, decode, budget } = *reload;
                 let now = intake::now();

@@ -19,6 +19,9 @@ const TELLING: Duration = Duration::from_secs(2);
 /// Streams that are kept apart, each with a clock of its own; then all begin anew.
 const MAX_STREAMS: usize = 4096;
 
+/// Times that are noted in which the journal has lost blocks.
+const MAX_LOST: usize = 100;
+
 /// The newest alerts among those that are over that are looked at.
 const MAX_RESOLVED: usize = 20_000;
 
@@ -42,6 +45,8 @@ struct Done {
     blocks: u64,
     unreadable: u64,
     lines: u64,
+    /// Between which times the journal has lost blocks, a hundred at most.
+    lost: Vec<(Timestamp, Timestamp)>,
 }
 
 impl Live {
@@ -50,13 +55,16 @@ impl Live {
         let Recovery { journal, last_block, counted_up_to, on_progress, on_end } = recovery;
         let began = Instant::now();
         match self.read_back(&journal, last_block, counted_up_to, &on_progress) {
-            Ok(done) => tracing::info!(
-                blocks = done.blocks,
-                unreadable = done.unreadable,
-                lines = done.lines,
-                seconds = began.elapsed().as_secs_f64(),
-                "the journal was read back"
-            ),
+            Ok(done) => {
+                self.teller.note_lost(&journal, &done.lost);
+                tracing::info!(
+                    blocks = done.blocks,
+                    unreadable = done.unreadable,
+                    lines = done.lines,
+                    seconds = began.elapsed().as_secs_f64(),
+                    "the journal was read back"
+                );
+            }
             Err(error) => {
                 tracing::error!(%error, "the journal cannot be read back: counters begin at nothing")
             }
@@ -90,6 +98,7 @@ impl Live {
         let mut streams = Streams::default();
         let mut is_known = true;
         let mut at = Timestamp::default();
+        let mut last = None;
         let mut told = Instant::now();
         let blocks = journal.read_from(from)?;
         let mut first_block = None;
@@ -107,6 +116,10 @@ impl Live {
                 self.end_of_known(at);
             }
             let StoredBlock { number, at: arrived, lines } = block;
+            if last.is_some_and(|last| last + 1 < number) && done.lost.len() < MAX_LOST {
+                done.lost.push((at, arrived));
+            }
+            last = Some(number);
             let first = *first_block.get_or_insert(number);
             at = arrived;
             done.blocks += 1;

@@ -13,8 +13,11 @@ use crate::alert::Alert;
 use crate::engine::Transition;
 use crate::event::Timestamp;
 use crate::intake;
-use crate::journal::{self, Changes, Failed, Memory, StoredAlert, Writer};
+use crate::journal::{self, Changes, Failed, Gap, Memory, StoredAlert, Writer};
 use crate::stream::{Change, Hub};
+
+/// Gaps that are looked at to see whether one is known.
+const MAX_GAPS: usize = 10_000;
 
 /// Something to tell.
 pub type News = Vec<(Change, Alert)>;
@@ -112,6 +115,18 @@ impl Teller {
         // Refused, the one before it is as good, only older; the journal counts that.
         if kept.writer.save(changes).is_ok() {
             self.noted_up_to = block;
+        }
+    }
+
+    /// Has the journal note times of which it has lost what came in, each once.
+    pub fn note_lost(&self, journal: &journal::Journal, lost: &[(Timestamp, Timestamp)]) {
+        let Some(kept) = self.kept.as_ref().filter(|_| !lost.is_empty()) else { return };
+        let known = journal.gaps(MAX_GAPS).unwrap_or_default();
+        for (from, to) in lost {
+            let gap = Gap { source: "journal".to_owned(), from: *from, to: *to, reason: "lost".to_owned() };
+            if !known.contains(&gap) && kept.writer.gap(gap).is_err() {
+                tracing::warn!(%from, %to, "a time of which the journal has lost something cannot be noted");
+            }
         }
     }
 

@@ -201,3 +201,43 @@ fn nothing_is_paged_while_a_subject_is_new() {
     let new = [times(0..50, 20), times(50..52, 300), times(52..90, 20)].concat();
     assert_eq!(alerts(&lines(&[("4711", new)]), usize::MAX, 1), []);
 }
+
+#[test]
+fn a_planned_spike_is_none_and_is_not_learnt() {
+    let quiet = |until: i64| times(0..until, 20);
+    // The same spike twice, and silence between.
+    let spike = |minute: i64| (0..300).map(move |event| minute * 60_000 + event * 190);
+    let mut at = quiet(400);
+    at.extend((200..210).flat_map(spike));
+    at.extend(spike(300));
+    at.retain(|at| !(205 * 60_000..206 * 60_000).contains(at));
+    at.sort_unstable();
+    let lines = lines(&[("1065", at)]);
+    let time = |minute: i64| Timestamp::from_seconds(START + minute * 60);
+    let campaign = format!(
+        "name = 'sale'\nstarts_at = '{}'\nends_at = '{}'\nsubjects = {{ number = ['106?'] }}\n",
+        time(199),
+        time(250)
+    );
+    let campaign: watchbell::campaign::CampaignConfig = toml::from_str(&campaign).unwrap();
+    let found = |campaigns: &[watchbell::campaign::CampaignConfig]| -> Vec<(i64, Side)> {
+        let campaigns = watchbell::campaign::Campaigns::new(campaigns).unwrap();
+        let settings = Settings { threads: 1, campaigns, ..Settings::default() };
+        let mut engine = Engine::new(&rules(), Allowlist::default(), &settings).unwrap();
+        let source = engine.add_source("test", "shop", Arc::new(decode::Settings::default()));
+        let told = count(&mut engine, source, &lines);
+        told.iter()
+            .filter_map(|transition| match transition {
+                Transition::Opened(alert) => {
+                    let deviation = alert.evidence.deviation.as_ref().unwrap();
+                    let minute = (deviation.at.as_micros() / 1_000_000 - START) / 60;
+                    Some((minute, deviation.direction))
+                }
+                Transition::Resolved(_) => None,
+            })
+            .collect()
+    };
+    let unplanned = found(&[]);
+    assert_eq!(unplanned.first(), Some(&(200, Side::Above)), "{unplanned:?}");
+    assert_eq!(found(&[campaign]), [(205, Side::Below), (300, Side::Above)]);
+}

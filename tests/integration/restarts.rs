@@ -216,3 +216,38 @@ async fn what_was_learned_is_there_after_the_next_start() {
     let learned = said.iter().find(|line| line.contains("what was learned before is there"));
     assert!(learned.is_some_and(|line| line.contains("windows=2 unreadable=0")), "{said:#?}");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_journal_has_lost_is_a_gap_once() {
+    let directory = directory();
+    let path = directory.path();
+    let (mut process, address) = Process::start(path);
+    for number in 1..=3 {
+        append(&path.join("app.jsonl"), &failures("ann", 1));
+        let counted = "watchbell_lines_total{source=\"app\"}";
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(30);
+        while crate::service::metric(&address, counted).await != Some(f64::from(number)) {
+            assert!(tokio::time::Instant::now() < deadline, "it must be counted");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        tokio::time::sleep(Duration::from_millis(300)).await;
+    }
+    process.signal("-TERM");
+    assert_eq!(process.0.wait().unwrap().code(), Some(0));
+    let file = rusqlite::Connection::open(path.join("state/watchbell.db")).unwrap();
+    let middle = "number = (SELECT max(number) - 1 FROM blocks)";
+    assert_eq!(file.execute(&format!("UPDATE blocks SET body = x'00' WHERE {middle}"), []).unwrap(), 1);
+    drop(file);
+    for _ in 0..2 {
+        let (mut process, _) = Process::start(path);
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        process.signal("-TERM");
+        assert_eq!(process.0.wait().unwrap().code(), Some(0));
+    }
+    let key = Key::load(&path.join("state/key")).unwrap().unwrap();
+    let journal = Journal::read_only(&path.join("state/watchbell.db"), &key).unwrap();
+    let gaps = journal.gaps(100).unwrap();
+    let lost: Vec<_> = gaps.iter().filter(|gap| gap.reason == "lost").collect();
+    assert_eq!(lost.len(), 1, "{gaps:?}");
+    assert!(lost[0].source == "journal" && lost[0].from < lost[0].to, "{lost:?}");
+}

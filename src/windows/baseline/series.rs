@@ -76,6 +76,8 @@ pub struct Series {
     /// to anybody who does. Not a part of what is kept.
     #[serde(skip)]
     pub due: Option<i64>,
+    /// From when to when more than usual is planned, in microseconds; the last time that it was.
+    pub planned: Option<(i64, i64)>,
     ticks: Ticks,
     detector: Detector,
     episode: Option<Episode>,
@@ -91,6 +93,7 @@ impl Series {
         Self {
             label: None,
             due: None,
+            planned: None,
             ticks: Ticks::default(),
             detector: Detector::new(asked.values, asked.baseline.season),
             episode: None,
@@ -165,6 +168,12 @@ impl Series {
             Passed::Tick(number, value) => {
                 let tick = micros(asked.baseline.tick);
                 let begin = number.saturating_mul(tick);
+                if self.is_planned(begin) {
+                    let expected = self.detector.judge(value as f32, begin.div_euclid(1_000_000)).expected;
+                    if value >= f64::from(expected) {
+                        return self.detector.skip(1);
+                    }
+                }
                 let is_known = !self.is_warming(asked);
                 let surprise = self.detector.update(value as f32, begin.div_euclid(1_000_000));
                 let is_far = (value - f64::from(surprise.expected)).abs() >= asked.baseline.min_excess;
@@ -199,6 +208,9 @@ impl Series {
             self.growing = (number, asked.baseline.min_excess as f32);
         }
         let is_asked = asked.baseline.direction != Direction::Down && self.episode.is_none();
+        if self.is_planned(number.saturating_mul(micros(asked.baseline.tick))) {
+            return;
+        }
         if !is_asked || self.is_warming(asked) || (value as f32) < self.growing.1 || number == self.partial {
             return;
         }
@@ -209,6 +221,10 @@ impl Series {
             let since = self.begin_or_go_on(begin);
             told(verdict(Turn::Found, begin, at, since, value, surprise));
         }
+    }
+
+    fn is_planned(&self, at: i64) -> bool {
+        self.planned.is_some_and(|(from, until)| (from..until).contains(&at))
     }
 
     fn begin_or_go_on(&mut self, begin: i64) -> i64 {
