@@ -118,6 +118,12 @@ impl Allowlist {
         }
     }
 
+    /// Whether an entry is about where clients are.
+    pub fn asks_for_places(&self) -> bool {
+        let mut fields = self.entries.iter().flat_map(|entry| &entry.fields);
+        fields.any(|field| field.id.is_some_and(FieldId::is_geo))
+    }
+
     /// What is wrong with entries that are for rules which are not there: they allow nothing of those.
     pub fn faults(&self, rules: &RuleSet) -> Vec<String> {
         let names: Vec<&str> = rules

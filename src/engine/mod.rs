@@ -123,6 +123,8 @@ pub struct Shared {
     /// By index of the rule.
     pub rules: Vec<Described>,
     allowlist: Allowlist,
+    /// Whether an entry of the allowlist is about where clients are.
+    allowlist_asks_for_places: bool,
     geo: Geo,
     /// Spikes that are planned.
     pub campaigns: Campaigns,
@@ -154,7 +156,9 @@ impl Shared {
         let rules: Vec<Described> = described.collect();
         let trials = what_if::trials(&settings.what_if, &plan, &rules);
         let (geo, campaigns) = (settings.geo.clone(), settings.campaigns.clone());
-        Self { rules, schema: Arc::new(schema), matcher, plan, allowlist, geo, campaigns, trials }
+        let allowlist_asks_for_places = allowlist.asks_for_places();
+        let schema = Arc::new(schema);
+        Self { rules, schema, matcher, plan, allowlist, allowlist_asks_for_places, geo, campaigns, trials }
     }
 
     /// What is tried for a window.

@@ -344,6 +344,10 @@ impl Reader {
                     let matched = &mut self.matched;
                     let before = observations.len();
                     self.scanner.scan(&shared.matcher, &event, |rule| matched.push(rule));
+                    if !is_placed && !self.matched.is_empty() && shared.allowlist_asks_for_places {
+                        shared.geo.fill(&mut event);
+                        is_placed = true;
+                    }
                     for &rule in &self.matched {
                         matches[rule] += 1;
                         let taps = shared.plan.taps_of(rule);

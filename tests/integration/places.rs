@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde_json::json;
 use watchbell::alert::Alert;
-use watchbell::allowlist::Allowlist;
+use watchbell::allowlist::{Allowlist, EntryConfig};
 use watchbell::app::{App, Origin};
 use watchbell::decode::{self, Format};
 use watchbell::engine::work::Chunk;
@@ -76,7 +76,10 @@ impl Databases {
 /// All alerts, in the order in which they opened, of lines that are given to the engine in pieces.
 pub fn alerts(rules: &RuleSet, geo: &Geo, lines: &[String], threads: usize, piece: usize) -> Vec<Alert> {
     let settings = Settings { threads, geo: geo.clone(), ..Settings::default() };
-    let mut engine = Engine::new(rules, Allowlist::default(), &settings).unwrap();
+    alerts_of(Engine::new(rules, Allowlist::default(), &settings).unwrap(), lines, piece)
+}
+
+fn alerts_of(mut engine: Engine, lines: &[String], piece: usize) -> Vec<Alert> {
     let source = engine.add_source("test", "", Arc::new(decode::Settings::default()));
     let mut told = Vec::new();
     for lines in lines.chunks(piece) {
@@ -158,6 +161,25 @@ fn detections_and_subjects_may_be_about_places() {
         assert_eq!(alerts(&rules, &geo, &lines, 1, 100).len(), 1, "{text}");
         assert_eq!(alerts(&rules, &Geo::default(), &lines, 1, 100), [], "{text}");
     }
+}
+
+#[test]
+fn the_allowlist_may_be_about_places() {
+    let databases = Databases::write();
+    let geo = Geo::open(&databases.config()).unwrap();
+    let rules = rules(
+        "title: t\nname: t\ncorrelation: {type: event_count, rules: [succeeded], group-by: [user.name], timespan: 1h, condition: {gte: 2}}\n",
+    );
+    let found = |entry: &str, addresses: [&str; 3]| {
+        let entry: EntryConfig = toml::from_str(&format!("reason = 'ours'\nfields = {entry}")).unwrap();
+        let settings = Settings { threads: 1, geo: geo.clone(), ..Settings::default() };
+        let engine = Engine::new(&rules, Allowlist::new(&[entry]).unwrap(), &settings).unwrap();
+        let [first, second, third] = addresses;
+        alerts_of(engine, &logins(&[(0, first), (1, second), (2, third)]), 100).len()
+    };
+    let ours = "{'source.as.number' = ['64500']}";
+    assert_eq!(found(ours, [BERLIN, BERLIN, LYON]), 0, "two of the three are not counted");
+    assert_eq!(found(ours, [BERLIN, LYON, LYON]), 1);
 }
 
 #[test]
