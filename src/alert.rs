@@ -26,6 +26,8 @@ const SUBJECT_DIGITS: usize = 16;
 pub const MAX_SAMPLES: usize = 5;
 /// Most detections that are named as evidence.
 pub const MAX_MATCHED: usize = 20;
+/// Most entries of the allowlist that are named because they almost held, and most rules that are named as asked.
+pub const MAX_CONSULTED: usize = 3;
 /// Most distinct values kept as evidence.
 pub const MAX_VALUES: usize = 10;
 
@@ -128,6 +130,74 @@ pub struct Evidence {
     pub trip: Option<Box<Trip>>,
     /// Events, some of them.
     pub samples: Vec<Sample>,
+    /// What else was asked; not known of an alert that was read back.
+    pub consulted: Option<Box<Consulted>>,
+}
+
+/// What was asked before an alert opened beside the window, and what came out of order.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Consulted {
+    /// How many entries the allowlist had.
+    pub allowlist_entries: usize,
+    /// Those of them, some, that would have kept it from opening but for one thing.
+    pub nearly_allowed: Vec<NearlyAllowed>,
+    /// Rules, some of them, an open alert of which would have kept it from opening; none had one.
+    pub inhibitors: Vec<Arc<RuleName>>,
+    /// Findings about the subject before it that opened none.
+    pub withheld: Withheld,
+    /// Events among those counted that came after later ones.
+    pub late_events: u32,
+}
+
+/// An entry of the allowlist that almost held.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NearlyAllowed {
+    /// Its reason.
+    pub reason: String,
+    /// What it failed on.
+    pub but: &'static str,
+}
+
+/// Findings that opened no alert, by why.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Withheld {
+    /// The allowlist knew the event.
+    pub allowed: u32,
+    /// An alert of another rule was open about the subject.
+    pub inhibited: u32,
+    /// Too many alerts were open.
+    pub refused: u32,
+}
+
+impl Consulted {
+    /// Bytes it takes.
+    pub fn bytes(&self) -> usize {
+        let reasons: usize =
+            self.nearly_allowed.iter().map(|near| size_of_val(near) + near.reason.len()).sum();
+        size_of::<Self>() + reasons + size_of_val(self.inhibitors.as_slice())
+    }
+}
+
+impl Serialize for Consulted {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("allowlist_entries", &self.allowlist_entries)?;
+        if !self.nearly_allowed.is_empty() {
+            let near = self.nearly_allowed.iter();
+            let near: Vec<_> =
+                near.map(|near| serde_json::json!({"reason": near.reason, "but": near.but})).collect();
+            map.serialize_entry("nearly_allowed", &near)?;
+        }
+        if !self.inhibitors.is_empty() {
+            let names: Vec<&str> = self.inhibitors.iter().map(|rule| rule.name.as_str()).collect();
+            map.serialize_entry("inhibitors", &names)?;
+        }
+        if self.withheld != Withheld::default() {
+            map.serialize_entry("withheld", &self.withheld)?;
+        }
+        map.serialize_entry("late_events", &self.late_events)?;
+        map.end()
+    }
 }
 
 /// The most surprising tick of an episode of a rule with a baseline, and what was expected of it.
@@ -499,6 +569,9 @@ impl Serialize for Evidence {
             map.serialize_entry("trip", trip)?;
         }
         map.serialize_entry("samples", &self.samples)?;
+        if let Some(consulted) = &self.consulted {
+            map.serialize_entry("consulted", consulted)?;
+        }
         map.end()
     }
 }

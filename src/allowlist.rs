@@ -148,6 +148,24 @@ impl Allowlist {
         self.entries.is_empty()
     }
 
+    /// How many entries there are.
+    pub const fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Entries that would allow an event, for a rule, at its time, but for one thing: the reason of each, and that thing.
+    /// One that has nothing in common with the event is not near.
+    pub fn near<'l>(
+        &'l self,
+        event: &Event<'_>,
+        rule: &Rule,
+        at: Timestamp,
+    ) -> impl Iterator<Item = (&'l str, &'static str)> {
+        self.entries
+            .iter()
+            .filter_map(move |entry| Some((entry.reason.as_str(), entry.fails_on(event, rule, at)?)))
+    }
+
     /// The entry that allows an event, for a rule, at its time.
     pub fn find(&self, event: &Event<'_>, rule: &Rule, at: Timestamp) -> Option<&Entry> {
         self.entries.iter().find(|entry| entry.allows(event, rule, at))
@@ -203,20 +221,59 @@ impl Entry {
     }
 
     fn allows(&self, event: &Event<'_>, rule: &Rule, at: Timestamp) -> bool {
-        if self.expires_at.is_some_and(|end| at >= end) {
-            return false;
-        }
-        let names = [rule.name.as_deref(), rule.id.as_deref()];
-        if !self.rules.is_empty() && !self.rules.iter().any(|wanted| names.contains(&Some(wanted.as_str()))) {
-            return false;
-        }
-        let in_networks =
-            self.networks.is_empty() || event.client.is_some_and(|address| self.has_address(address));
-        in_networks
+        !self.has_ended(at)
+            && self.is_for(rule)
+            && self.has_client(event)
             && one_matches(&self.users, event.text(field::USER_NAME))
             && one_matches(&self.agents, event.text(field::USER_AGENT))
             && one_matches(&self.paths, event.text(field::URL_PATH))
             && self.fields.iter().all(|field| field.id.is_some_and(|id| field.allows(event.get(id))))
+    }
+
+    /// The one thing that keeps the entry from allowing an event that it has something else in common with.
+    fn fails_on(&self, event: &Event<'_>, rule: &Rule, at: Timestamp) -> Option<&'static str> {
+        let lists = [
+            (!self.networks.is_empty(), self.has_client(event), "the address is another"),
+            (
+                !self.users.is_empty(),
+                one_matches(&self.users, event.text(field::USER_NAME)),
+                "the user is another",
+            ),
+            (
+                !self.agents.is_empty(),
+                one_matches(&self.agents, event.text(field::USER_AGENT)),
+                "the agent is another",
+            ),
+            (
+                !self.paths.is_empty(),
+                one_matches(&self.paths, event.text(field::URL_PATH)),
+                "the path is another",
+            ),
+        ];
+        let fields = self.fields.iter().map(|field| {
+            let holds = field.id.is_some_and(|id| field.allows(event.get(id)));
+            (true, holds, "one of its fields has another value")
+        });
+        let asked: Vec<_> = lists.into_iter().chain(fields).filter(|(is_asked, ..)| *is_asked).collect();
+        let has_common = asked.iter().any(|(_, holds, _)| *holds);
+        let ended = (true, !self.has_ended(at), "it has ended");
+        let other = (true, self.is_for(rule), "it is for other rules");
+        let mut fails = asked.into_iter().chain([ended, other]).filter(|(_, holds, _)| !*holds);
+        let (.., but) = fails.next().filter(|_| has_common)?;
+        fails.next().is_none().then_some(but)
+    }
+
+    fn has_ended(&self, at: Timestamp) -> bool {
+        self.expires_at.is_some_and(|end| at >= end)
+    }
+
+    fn is_for(&self, rule: &Rule) -> bool {
+        let names = [rule.name.as_deref(), rule.id.as_deref()];
+        self.rules.is_empty() || self.rules.iter().any(|wanted| names.contains(&Some(wanted.as_str())))
+    }
+
+    fn has_client(&self, event: &Event<'_>) -> bool {
+        self.networks.is_empty() || event.client.is_some_and(|address| self.has_address(address))
     }
 
     fn has_address(&self, address: IpAddr) -> bool {
@@ -287,6 +344,10 @@ mod tests {
             let mut event = Event::new(&schema);
             event.set(hosts, Value::List(values.iter().map(|host| Value::text(host)).collect()));
             event.set(number, Value::Int(of));
+            let near: Vec<_> = list.near(&event, &rule(), Timestamp::default()).collect();
+            let nearly =
+                if is_allowed { vec![] } else { vec![("ours", "one of its fields has another value")] };
+            assert_eq!(near, nearly, "{values:?} of {of}");
             assert_eq!(
                 list.find(&event, &rule(), Timestamp::default()).is_some(),
                 is_allowed,

@@ -49,6 +49,21 @@ pub fn write_alert(out: &mut dyn Write, head: &str, alert: &Value) -> io::Result
     if !matched.is_empty() {
         writeln!(out, "      matched: {}", matched.join(", "))?;
     }
+    let consulted = &evidence["consulted"];
+    for near in consulted["nearly_allowed"].as_array().into_iter().flatten() {
+        writeln!(out, "      not on the allowlist as '{}': {}", text(&near["reason"]), text(&near["but"]))?;
+    }
+    let withheld = consulted["withheld"].as_object().into_iter().flatten();
+    let withheld: Vec<String> = withheld
+        .filter(|(_, count)| **count != 0)
+        .map(|(why, count)| format!("{} {}", amount(count), printable(why)))
+        .collect();
+    if !withheld.is_empty() {
+        writeln!(out, "      findings before it that opened nothing: {}", withheld.join(", "))?;
+    }
+    if consulted["late_events"].as_u64().is_some_and(|late| late > 0) {
+        writeln!(out, "      {} of its events came late", amount(&consulted["late_events"]))?;
+    }
     writeln!(out, "      {}", text(&rule["title"]))?;
     if let Some(sample) = evidence["samples"].as_array().and_then(|samples| samples.last()) {
         let what = ["url.original", "event.action", "user_agent.original"]

@@ -7,7 +7,8 @@ use super::recovery::{Absent, Recovery};
 use super::work::{Recall, Work};
 use super::{Shared, Source};
 use crate::alert::{
-    self, Alert, Deviation, Evidence, Ground, MAX_MATCHED, MAX_SAMPLES, MAX_VALUES, Matched, Place, Sample,
+    self, Alert, Consulted, Deviation, Evidence, Ground, MAX_CONSULTED, MAX_MATCHED, MAX_SAMPLES, MAX_VALUES,
+    Matched, NearlyAllowed, Place, Sample, Withheld,
 };
 use crate::event::{Event, Timestamp, Value, field, micros};
 use crate::matching::observation::Tap;
@@ -50,6 +51,10 @@ pub struct Notes {
     /// Evidence of an approach that may become an episode.
     approach: Evidence,
     looks: u8,
+    /// Findings that opened nothing since the last episode, or since it was quiet.
+    withheld: Withheld,
+    /// Events of the approach that came after later ones.
+    late: u32,
     /// Findings when the episode was last told.
     told: u64,
     last_seen: i64,
@@ -75,6 +80,7 @@ impl Memo for Notes {
             + deviation
             + values
             + evidence.trip.as_ref().map_or(0, |_| size_of::<alert::Trip>() + 8)
+            + evidence.consulted.as_ref().map_or(0, |consulted| consulted.bytes())
             + evidence.matched.capacity() * size_of::<Matched>()
             + evidence.samples.iter().map(Sample::bytes).sum::<usize>()
     }
@@ -136,6 +142,7 @@ impl Notes {
         alert.resolved_at = Some(Timestamp::from_micros(self.last_seen.saturating_add(self.quiet)));
         self.approach = Evidence::default();
         self.looks = 0;
+        self.late = 0;
         self.told = 0;
         self.is_held = false;
         Some(*alert)
@@ -248,18 +255,27 @@ impl Taken<'_> {
         let begin = reading.first.before(planned.spec.span);
         outcome.resolved = notes.close_if_over(reading.first);
         let mut event: Option<Event<'_>> = None;
+        let is_late = slot.window.latest().is_some_and(|latest| self.at < latest);
         if reading.holds {
+            if notes.episode.is_none()
+                && reading.first.as_micros() > notes.last_seen.saturating_add(notes.quiet)
+            {
+                notes.withheld = Withheld::default();
+            }
             notes.last_seen = notes.last_seen.max(reading.last.as_micros());
             notes.quiet = micros(self.shared.rules[planned.rule].quiet);
             if notes.episode.is_none() {
                 outcome.refused = matches!(opening, Opening::Refused);
                 outcome.inhibited = matches!(opening, Opening::Inhibited);
+                notes.withheld.refused += u32::from(outcome.refused);
+                notes.withheld.inhibited += u32::from(outcome.inhibited);
                 if outcome.refused || outcome.inhibited {
                     return outcome;
                 }
                 let event = event.insert(self.recall());
                 if self.shared.is_allowed_at(event, planned.rule, self.at) {
                     outcome.allowed = true;
+                    notes.withheld.allowed += 1;
                     return outcome;
                 }
                 let mut episode = self.open(planned.rule, event, reading, begin);
@@ -270,6 +286,7 @@ impl Taken<'_> {
                 evidence.window = (begin, reading.first);
                 evidence.first_seen_at =
                     evidence.samples.first().map_or(self.at, |sample| sample.at.min(self.at));
+                evidence.consulted = Some(Box::new(self.consulted(planned.rule, event, notes)));
                 episode.evidence = evidence;
                 if let Opening::IfKnown(recovery) = opening
                     && !recovery.recognise(&mut episode)
@@ -290,7 +307,12 @@ impl Taken<'_> {
             if stale {
                 notes.approach = Evidence::default();
                 notes.looks = 0;
+                notes.late = 0;
             }
+        }
+        match notes.episode.as_mut().and_then(|episode| episode.evidence.consulted.as_mut()) {
+            Some(consulted) => consulted.late_events += u32::from(is_late),
+            None => notes.late += u32::from(is_late),
         }
         if reading.holds
             && let Some(episode) = &mut notes.episode
@@ -306,6 +328,24 @@ impl Taken<'_> {
             outcome.opened = notes.update();
         }
         outcome
+    }
+
+    /// What was asked beside the window before an episode begins.
+    fn consulted(&self, rule: usize, event: &Event<'_>, notes: &mut Notes) -> Consulted {
+        let Shared { plan, rules, allowlist, .. } = self.shared;
+        let near = allowlist.near(event, &rules[rule].rule, self.at).take(MAX_CONSULTED);
+        let inhibitors = plan.windows[usize::from(self.tap.window)].inhibited_by.iter().take(MAX_CONSULTED);
+        Consulted {
+            allowlist_entries: allowlist.len(),
+            nearly_allowed: near
+                .map(|(reason, but)| NearlyAllowed { reason: cut(reason).to_owned(), but })
+                .collect(),
+            inhibitors: inhibitors
+                .map(|window| Arc::clone(&rules[plan.windows[usize::from(*window)].rule].name))
+                .collect(),
+            withheld: std::mem::take(&mut notes.withheld),
+            late_events: std::mem::take(&mut notes.late),
+        }
     }
 
     /// Whether the allowlist keeps an episode of a rule from beginning.

@@ -217,6 +217,55 @@ fn a_slow_rule_says_nothing_while_the_fast_one_has_an_alert_open_and_speaks_when
 }
 
 #[test]
+fn an_alert_says_what_else_was_asked_before_it_opened() {
+    let rules = rules(
+        "title: fast\nname: fast\ncorrelation: {type: event_count, rules: [failed], group-by: [user.name], timespan: 1m, condition: {gte: 5}}\n\
+         ---\ntitle: slow\nname: slow\ncorrelation: {type: event_count, rules: [failed], group-by: [user.name], timespan: 2h, condition: {gte: 8}}\nx-watchbell: {inhibited-by: [fast]}\n",
+    );
+    let entries = |texts: &[&str]| -> Allowlist {
+        let entries: Vec<EntryConfig> = texts.iter().map(|text| toml::from_str(text).unwrap()).collect();
+        Allowlist::new(&entries).unwrap()
+    };
+    let consulted = |allowlist: Allowlist, lines: &[String]| -> Vec<serde_json::Value> {
+        let alerts = alerts(&rules, allowlist, lines);
+        alerts
+            .iter()
+            .map(|alert| serde_json::to_value(alert).unwrap()["evidence"]["consulted"].take())
+            .collect()
+    };
+    let mut lines = failures((0..7).map(|n| n * 30));
+    // Two are late: one before the alert, one while it goes on.
+    lines.extend(failures([50, 240, 120, 250]));
+    let found = consulted(Allowlist::default(), &lines);
+    assert_eq!(
+        found,
+        [serde_json::json!({"allowlist_entries": 0, "inhibitors": ["fast"], "late_events": 2})]
+    );
+    let both = [failures(0..10), failures([3000])].concat();
+    let found = consulted(Allowlist::default(), &both);
+    assert_eq!(found[0], serde_json::json!({"allowlist_entries": 0, "late_events": 0}));
+    assert_eq!(found[1]["withheld"], serde_json::json!({"allowed": 0, "inhibited": 3, "refused": 0}));
+    let expired =
+        format!("users = ['ann']\nreason = 'a move'\nexpires_at = '{}'", Timestamp::from_seconds(START - 1));
+    let found = consulted(
+        entries(&[
+            &expired,
+            "users = ['ann']\nrules = ['other']\nreason = 'a test'",
+            "networks = ['192.0.2.0/24']\nagents = ['curl*']\nreason = 'a monitor'",
+            "networks = ['192.0.2.0/24']\nusers = ['bob']\nreason = 'a fourth is not named'",
+            "users = ['bob']\nreason = 'somebody else'",
+        ]),
+        &failures(0..5),
+    );
+    let near = serde_json::json!([
+        {"reason": "a move", "but": "it has ended"},
+        {"reason": "a test", "but": "it is for other rules"},
+        {"reason": "a monitor", "but": "the agent is another"},
+    ]);
+    assert_eq!((&found[0]["nearly_allowed"], found[0]["allowlist_entries"].as_u64()), (&near, Some(5)));
+}
+
+#[test]
 fn of_one_event_what_inhibits_is_counted_before_what_it_inhibits_whatever_the_order_of_rules() {
     let rule = |name: &str, selection: &str, by: &str| {
         format!(
