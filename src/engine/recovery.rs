@@ -62,6 +62,12 @@ impl KnownAlert {
         self.resolved_at.is_none()
     }
 
+    /// Whether its rule is of another mode now.
+    fn has_other_mode(&self, shared: &Shared) -> bool {
+        let described = shared.rules.iter().find(|rule| rule.name.id == self.rule.id);
+        described.is_some_and(|rule| rule.mode != self.mode)
+    }
+
     /// Whether a finding over this time belongs to its episode.
     fn covers(&self, first: Timestamp, last: Timestamp) -> bool {
         self.opened_at <= last && self.resolved_at.is_none_or(|resolved_at| first <= resolved_at)
@@ -184,7 +190,8 @@ impl Absent {
     pub(super) fn recognise(&self, alert: &mut Alert) -> bool {
         let mut known = self.known();
         let is_it = |(known, _): &(KnownAlert, Timestamp)| {
-            Alert::subject_of_id(&known.id) == Alert::subject_of_id(&alert.id)
+            known.mode == alert.mode
+                && Alert::subject_of_id(&known.id) == Alert::subject_of_id(&alert.id)
                 && known.covers(alert.opened_at, alert.last_seen_at)
         };
         let Some(at) = known.iter().position(is_it) else { return false };
@@ -235,8 +242,9 @@ impl Engine {
         let mut absent = Vec::new();
         for known in missing {
             let over_at = known.over_at(&self.shared);
-            if over_at < now {
-                over.push(known.alert(&self.shared, Some(over_at)));
+            // What is found next of a rule whose mode has changed is another alert.
+            if over_at < now || known.has_other_mode(&self.shared) {
+                over.push(known.alert(&self.shared, Some(over_at.min(now))));
             } else {
                 absent.push(known.alert(&self.shared, None));
                 self.absent.known().push((known, over_at));
