@@ -57,6 +57,7 @@
 //! | a detection | a file under `rules/` and its test beside it; no code |
 //! | a Sigma modifier | `rules/detection.rs`, `matching/program.rs`, `matching/reference.rs`, `matching/tests.rs` |
 //! | a measure of windows | `windows/<measure>.rs`, a variant of [`windows::Measure`] |
+//! | to what is usual | `windows/baseline/`; what is asked of it is in `rules/baseline.rs` |
 //! | something staged | `generate/kinds/` |
 //! | a source | `sources/<source>.rs`, a variant of [`sources::Config`] and its arm in `start` |
 //! | an endpoint | `serve/<endpoint>.rs`, a line in `serve/routes.rs` |

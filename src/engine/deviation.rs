@@ -7,13 +7,14 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
+use std::sync::PoisonError;
 
-use super::Shared;
 use super::Transition;
 use super::counting::Counted;
 use super::episode::{Notes, Opening, Taken};
 use super::open_alerts::{OpenAlert, OpenAlerts};
 use super::recovery::{Absent, Recovery};
+use super::{Engine, Shared};
 use crate::alert::{Alert, Deviation, Evidence, MAX_SAMPLES, span_text};
 use crate::event::Timestamp;
 use crate::matching::observation::{Observation, PlannedWindow};
@@ -98,11 +99,52 @@ impl Watched {
         self.room = ROOM.max(self.due.len() * 2);
     }
 
+    /// Calls `visit` with the number of every window that is there, and what is in it.
+    fn for_each(&self, partition: &mut Partition<'_, Notes>, mut visit: impl FnMut(u16, &Series)) {
+        for Reverse((due, key, window)) in &self.due {
+            partition.with_slot(*key, *window, |slot| match &mut slot.window {
+                Window::Baseline(series) if series.due == Some(*due) => visit(*window, series),
+                _ => {}
+            });
+        }
+    }
+
     /// Gives the windows new numbers; those that have none are gone.
     pub fn renumber(&mut self, number: impl Fn(u16) -> Option<u16>) {
         let due = std::mem::take(&mut self.due).into_iter();
         self.due =
             due.filter_map(|Reverse((due, key, old))| Some(Reverse((due, key, number(old)?)))).collect();
+    }
+}
+
+/// Subjects of rules with a baseline.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct BaselineCounts {
+    /// Those of which too little is known yet, so that nothing is found.
+    pub warming: u64,
+    /// Those of which it is known what is usual.
+    pub known: u64,
+}
+
+impl Engine {
+    /// How many subjects of rules with a baseline there are; each is looked at.
+    pub fn baseline_counts(&self) -> BaselineCounts {
+        let mut counts = BaselineCounts::default();
+        for (number, watched) in self.watched.iter().enumerate() {
+            let mut partition = self.table.partition(number);
+            let watched = watched.lock().unwrap_or_else(PoisonError::into_inner);
+            watched.for_each(&mut partition, |window, series| {
+                let Measure::Baseline(asked) = self.shared.plan.windows[usize::from(window)].spec.measure
+                else {
+                    return;
+                };
+                match series.is_warming(&asked) {
+                    true => counts.warming += 1,
+                    false => counts.known += 1,
+                }
+            });
+        }
+        counts
     }
 }
 

@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 
 use crate::alert::Alert;
 use crate::decode::{Tally, Undecodable};
+use crate::engine::deviation::BaselineCounts;
 use crate::engine::what_if::{FACTORS, WouldFire};
 use crate::engine::{Counts, Engine};
 use crate::event::Timestamp;
@@ -33,6 +34,7 @@ pub struct Metrics {
     rules: Vec<RuleSeries>,
     rules_loaded: IntGauge,
     rules_off: IntGauge,
+    baselines: [IntGauge; 2],
     would_fire: IntGaugeVec,
     would_fire_untried: IntCounter,
     sources: HashMap<String, SourceSeries>,
@@ -68,7 +70,7 @@ struct SourceSeries {
 type Read = fn(&Counts) -> u64;
 
 /// Counters without labels.
-const TOTALS: [(&str, &str, Read); 15] = [
+const TOTALS: [(&str, &str, Read); 16] = [
     ("watchbell_events_late_total", "Events too far behind their source's clock to be counted.", |c| {
         c.clock.late
     }),
@@ -102,6 +104,11 @@ const TOTALS: [(&str, &str, Read); 15] = [
         "watchbell_alerts_inhibited_total",
         "Findings that opened no alert because another rule has said enough about the subject.",
         |c| c.inhibited_alerts,
+    ),
+    (
+        "watchbell_late_for_baseline_total",
+        "Events that came when the tick of a baseline that they belong to had been judged.",
+        |c| c.late_for_tick,
     ),
     ("watchbell_alerts_refused_total", "Findings that opened no alert because too many are open.", |c| {
         c.refused_alerts.iter().sum()
@@ -168,6 +175,14 @@ impl Metrics {
             gauges,
             rules: Vec::new(),
             rules_loaded: register.gauge("watchbell_rules", "Rules in use.")?,
+            baselines: {
+                let baselines = register.gauges(
+                    "watchbell_baseline_subjects",
+                    "Subjects of rules with a baseline, by whether enough is known of them.",
+                    &["state"],
+                )?;
+                ["warming", "known"].map(|state| baselines.with_label_values(&[state]))
+            },
             rules_off: register.gauge(
                 "watchbell_rules_off",
                 "Rules that are off for want of a database of addresses, unless logs say where clients are.",
@@ -250,6 +265,13 @@ impl Metrics {
         }
         let untried = &self.would_fire_untried;
         untried.inc_by(engine.untried().saturating_sub(untried.get()));
+    }
+
+    /// Takes over how many subjects of baselines there are.
+    pub fn follow_baselines(&self, counts: BaselineCounts) {
+        let [warming, known] = &self.baselines;
+        warming.set(i64::try_from(counts.warming).unwrap_or(i64::MAX));
+        known.set(i64::try_from(counts.known).unwrap_or(i64::MAX));
     }
 
     /// Counts lines of a source by what became of them.

@@ -57,6 +57,8 @@ const REST: Duration = Duration::from_millis(1);
 const TICK: Duration = Duration::from_secs(1);
 /// How many ticks apart it is said that lines cannot be read.
 const TICKS_PER_COMPLAINT: u64 = 30;
+/// How many ticks apart subjects of baselines are counted.
+const TICKS_PER_BASELINES: u64 = 30;
 /// How many ticks apart a part of the memory is kept: all of it in about five minutes.
 const TICKS_PER_PART: u64 = 5;
 /// How many ticks apart open alerts are told again when something has been found since.
@@ -339,6 +341,9 @@ impl Live {
         // All of the books are copied here and nowhere else: metrics that come from them are a second old at most.
         let counts = self.engine.counts();
         self.metrics.follow(&counts);
+        if self.ticks % TICKS_PER_BASELINES == 1 {
+            self.metrics.follow_baselines(self.engine.baseline_counts());
+        }
         if self.ticks.is_multiple_of(TICKS_PER_COMPLAINT) {
             self.complain(&counts);
         }

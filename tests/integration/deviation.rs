@@ -6,6 +6,7 @@ use std::sync::Arc;
 use watchbell::alert::Alert;
 use watchbell::allowlist::Allowlist;
 use watchbell::decode::{self, Format};
+use watchbell::engine::deviation::BaselineCounts;
 use watchbell::engine::work::Chunk;
 use watchbell::engine::{Engine, Settings, Transition};
 use watchbell::event::Timestamp;
@@ -240,4 +241,26 @@ fn a_planned_spike_is_none_and_is_not_learnt() {
     let unplanned = found(&[]);
     assert_eq!(unplanned.first(), Some(&(200, Side::Above)), "{unplanned:?}");
     assert_eq!(found(&[campaign]), [(205, Side::Below), (300, Side::Above)]);
+}
+
+#[test]
+fn it_can_be_seen_what_is_still_being_learnt() {
+    let (mut engine, source) = engine(&rules(), 1);
+    count(&mut engine, source, &lines(&[("4711", times(0..150, 20)), ("4712", times(120..150, 50))]));
+    assert_eq!(engine.baseline_counts(), BaselineCounts { warming: 1, known: 1 });
+}
+
+#[test]
+fn the_time_between_two_runs_is_no_silence() {
+    let (mut engine, source) = engine(&rules(), 1);
+    engine.recover(Vec::new());
+    count(&mut engine, source, &lines(&[("4711", times(0..150, 40))]));
+    let after = |minutes: i64| Timestamp::from_seconds(START + minutes * 60);
+    engine.recovered(after(149));
+    engine.resume(after(400));
+    assert_eq!(engine.advance_to(after(401)), []);
+    assert_eq!(count(&mut engine, source, &lines(&[("4711", times(401..420, 40))])), []);
+    assert_eq!(engine.advance_to(after(420)), []);
+    let silence = engine.advance_to(after(422));
+    assert!(matches!(&silence[..], [Transition::Opened(_)]), "and then it is one: {silence:?}");
 }

@@ -59,6 +59,19 @@ pub struct Verdict {
     pub surprise: Surprise,
 }
 
+/// What is known of a series.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct State {
+    /// Ticks that it was learnt from.
+    pub ticks: u32,
+    /// Whether nothing is found yet because they are too few.
+    pub is_warming: bool,
+    /// Whether an episode is open.
+    pub is_open: bool,
+    /// What is expected of a tick now.
+    pub expected: f32,
+}
+
 /// An open episode.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 struct Episode {
@@ -105,6 +118,16 @@ impl Series {
     /// Whether nothing is found yet because too little is known.
     pub const fn is_warming(&self, asked: &Asked) -> bool {
         self.detector.seen() < asked.baseline.warm_up
+    }
+
+    /// What is known of it, for whoever wants to see.
+    pub fn state(&self, asked: &Asked, at: Timestamp) -> State {
+        State {
+            ticks: self.detector.seen(),
+            is_warming: self.is_warming(asked),
+            is_open: self.is_open(),
+            expected: self.detector.judge(0.0, at.as_micros().div_euclid(1_000_000)).expected,
+        }
     }
 
     /// Whether an episode is open.
@@ -413,12 +436,12 @@ mod tests {
 
     #[test]
     fn its_memory_is_as_stated() {
-        let mut fed = Fed::new(Asked {
-            baseline: Baseline { season: Season::Week, tick: Duration::from_secs(10), ..Baseline::default() },
-            values: Values::Counts,
-        });
-        fed.minutes(0..200, 20);
-        let bytes = size_of::<Series>() + fed.series.heap_bytes();
-        assert!(bytes < 2_200, "{bytes}");
+        for (season, most) in [(Season::None, 300), (Season::Day, 520), (Season::Week, 1_400)] {
+            let baseline = Baseline { season, tick: Duration::from_secs(60), ..Baseline::default() };
+            let mut fed = Fed::new(Asked { baseline, values: Values::Counts });
+            fed.minutes(0..200, 20);
+            let bytes = size_of::<Series>() + fed.series.heap_bytes();
+            assert!((most * 3 / 4..most).contains(&bytes), "{season:?}: {bytes}");
+        }
     }
 }
