@@ -66,9 +66,15 @@ pub struct Trial {
     is_exact: bool,
 }
 
-/// The number that `gte` or `gt` compares with, when there is one such comparison.
+/// The number that `gte` or `gt` compares with, when there is one such comparison. What is compared with what was learnt has
+/// none that others could be tried for.
 pub fn threshold_of(rule: &Rule) -> Option<f64> {
     let Body::Correlation(linked) = &rule.body else { return None };
+    let correlation = &linked.correlation;
+    let is_learnt = matches!(correlation.kind, Kind::FirstSeen { .. } | Kind::ImpossibleTravel { .. });
+    if is_learnt || correlation.baseline.is_some() {
+        return None;
+    }
     let mut thresholds = linked.correlation.condition.iter().filter(|(comparison, _)| is_least(*comparison));
     thresholds.next().filter(|_| thresholds.next().is_none()).map(|(_, threshold)| *threshold)
 }
@@ -96,8 +102,7 @@ pub(super) fn trials(what_if: &WhatIf, plan: &Plan, rules: &[Described]) -> Vec<
     }
     let trial = |window: &crate::matching::observation::PlannedWindow| {
         let rule = &rules[window.rule].rule;
-        let has_threshold = window.reported && !window.spec.measure.is_long_lived();
-        let threshold = threshold_of(rule).filter(|_| has_threshold)?;
+        let threshold = threshold_of(rule).filter(|_| window.reported)?;
         let thresholds: SmallVec<[f64; MAX_THRESHOLDS]> = match what_if {
             WhatIf::Nothing => return None,
             WhatIf::Ladder if adds_up(rule) && threshold >= 2.0 => {

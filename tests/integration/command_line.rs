@@ -615,6 +615,7 @@ fn a_replay_counts_what_other_thresholds_would_have_found() {
         (&["brute_force_by_address.treshold=8"], "as in brute_force_by_address.threshold=8,10,15"),
         (&["login_failed.threshold=8"], "it opens no alerts with any threshold"),
         (&["injection_attempt.threshold=a"], "expected a number, not 'a'"),
+        (&["unusual_login_failures.threshold=2"], "unusual_login_failures has no threshold"),
         (&["brute_force_by_address.threshold=8", "brute_force_by_address.threshold=9"], "is named twice"),
     ] {
         let output = replay(what_if);
