@@ -154,6 +154,7 @@ async fn service(directory: &Path) -> (SocketAddr, Writer) {
         )),
     };
     let state = State {
+        reports: Arc::default(),
         webhooks: Some(Webhooks::open(&config, parts, &registry).unwrap()),
         hub: Hub::new(watchbell::stream::Limits::default(), &registry).unwrap(),
         push: None,

@@ -261,7 +261,9 @@ impl App {
             }
         };
         let fact_metrics = live::FactMetrics::register(&registry)?;
+        let reports: Arc<live::Reports> = Arc::default();
         let parts = live::Parts {
+            reports: Arc::clone(&reports),
             observers: Observers::new(config.messaging.facts(), derived, fact_metrics),
             engine,
             decode,
@@ -284,6 +286,7 @@ impl App {
         });
         let (stop_server, mut stopping) = watch::channel(false);
         let state = serve::State {
+            reports,
             registry: registry.clone(),
             hub: Arc::clone(&hub),
             push: Some(serve::Push { inlet: push, stream: push_stream() }),

@@ -16,6 +16,7 @@ mod memory;
 mod metrics;
 mod observers;
 mod recovery;
+mod reports;
 mod streams;
 mod teller;
 
@@ -33,6 +34,7 @@ pub use self::memory::{Budget, resident_bytes};
 pub use self::metrics::Metrics;
 pub use self::observers::{FACTS, Observers};
 pub use self::recovery::Recovery;
+pub use self::reports::Reports;
 use self::streams::Streams;
 pub use self::teller::Teller;
 use self::teller::news_of;
@@ -102,6 +104,8 @@ pub struct Parts {
     pub hub: Arc<Hub>,
     /// What must be remembered to be seen.
     pub observers: Observers,
+    /// What is written down for those who ask.
+    pub reports: Arc<Reports>,
     /// Where alerts are told.
     pub teller: Teller,
     /// Where it is counted.
@@ -143,6 +147,7 @@ pub struct Live {
     streams: Streams,
     hub: Arc<Hub>,
     observers: Observers,
+    reports: Arc<Reports>,
     teller: Teller,
     metrics: Metrics,
     ticks: u64,
@@ -159,8 +164,19 @@ impl Live {
         parts: Parts,
         life: impl Send + 'static,
     ) -> std::io::Result<(Control, std::thread::JoinHandle<()>)> {
-        let Parts { engine, decode, lateness, budget, input, recovery, hub, observers, teller, metrics } =
-            parts;
+        let Parts {
+            engine,
+            decode,
+            lateness,
+            budget,
+            input,
+            recovery,
+            hub,
+            observers,
+            reports,
+            teller,
+            metrics,
+        } = parts;
         let (sender, commands) = mpsc::unbounded_channel();
         let control = Control { compiler: engine.compiler(), commands: sender, wake: input.wake() };
         tell_rules(&hub, &engine);
@@ -174,6 +190,7 @@ impl Live {
             streams: Streams::default(),
             hub,
             observers,
+            reports,
             teller,
             metrics,
             ticks: 0,
@@ -334,6 +351,7 @@ impl Live {
         if self.ticks.is_multiple_of(TICKS_PER_UPDATE) {
             self.tell_updates(now);
             self.metrics.follow_trials(&self.engine, now);
+            self.reports.write(&self.engine, now);
         }
         self.observers.advance(now);
         self.teller.note();

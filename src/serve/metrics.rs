@@ -24,6 +24,8 @@ pub enum Endpoint {
     Events,
     /// `/v1/sends`
     Sends,
+    /// `/v1/rules/what-if`
+    WhatIf,
     /// `/webhooks/whatsapp`
     WhatsApp,
     /// `/webhooks/generic/{source}`
@@ -36,13 +38,14 @@ pub enum Endpoint {
 
 impl Endpoint {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Metrics,
         Self::Health,
         Self::Ready,
         Self::Stream,
         Self::Events,
         Self::Sends,
+        Self::WhatIf,
         Self::WhatsApp,
         Self::Generic,
         Self::Twilio,
@@ -71,6 +74,7 @@ impl Endpoint {
             Self::Stream => "/v1/stream",
             Self::Events => "/v1/events",
             Self::Sends => "/v1/sends",
+            Self::WhatIf => "/v1/rules/what-if",
             Self::WhatsApp => "/webhooks/whatsapp",
             Self::Generic => "/webhooks/generic/{source}",
             Self::Twilio => "/webhooks/twilio",
@@ -87,6 +91,7 @@ impl Endpoint {
             Self::Stream => "stream",
             Self::Events => "events",
             Self::Sends => "sends",
+            Self::WhatIf => "what_if",
             Self::WhatsApp => "webhooks_whatsapp",
             Self::Generic => "webhooks_generic",
             Self::Twilio => "webhooks_twilio",

@@ -11,6 +11,7 @@
 //! | `GET /readyz` | 200 when everything has started and nothing is stopping |
 //! | `GET /v1/stream` | a websocket (`socket`) |
 //! | `POST /v1/events` | takes lines of logs (`push`) |
+//! | `GET /v1/rules/what-if` | how many alerts rules would have opened with other thresholds (`what_if`) |
 //! | `POST /v1/sends` | takes what the business says that it sent (`sends`) |
 //! | `/webhooks/...` | takes what others send when something happens, signed ([`webhooks`]) |
 //!
@@ -32,6 +33,7 @@ mod sends;
 mod socket;
 pub mod tls;
 pub mod webhooks;
+mod what_if;
 
 use std::future::Future;
 use std::net::SocketAddr;
@@ -45,6 +47,7 @@ use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 
 use crate::intake::{Inlet, Stream};
+use crate::live::Reports;
 use crate::sources;
 use crate::stream::Hub;
 use auth::{Gate, TokenError};
@@ -71,6 +74,8 @@ pub struct State {
     pub push: Option<Push>,
     /// Where webhooks go; `None` when none are taken.
     pub webhooks: Option<Webhooks>,
+    /// What the engine has written down.
+    pub reports: Arc<Reports>,
     /// Whether the service is alive and ready.
     pub readiness: Arc<Readiness>,
     /// What the sources count.

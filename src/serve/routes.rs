@@ -20,7 +20,8 @@ use super::metrics::{Endpoint, Metrics};
 use super::problem::Problem;
 use super::tls::Shown;
 use super::webhooks::{self, Webhooks};
-use super::{Config, Push, Readiness, State, push, sends, socket};
+use super::{Config, Push, Readiness, State, push, sends, socket, what_if};
+use crate::live::Reports;
 use crate::sources;
 use crate::stream::Hub;
 use crate::telemetry::Occasional;
@@ -45,6 +46,8 @@ pub struct Shared {
     pub pushes: Semaphore,
     /// Where webhooks go.
     pub webhooks: Option<Webhooks>,
+    /// What the engine has written down.
+    pub reports: Arc<Reports>,
     /// Whether the service is ready.
     pub readiness: Arc<Readiness>,
     /// Whether it is stopping.
@@ -75,6 +78,7 @@ impl Shared {
             push: state.push,
             pushes: Semaphore::new(push::MAX_PUSHES),
             webhooks: state.webhooks,
+            reports: state.reports,
             readiness: state.readiness,
             stopping,
             sources: state.sources,
@@ -204,6 +208,7 @@ pub fn router(shared: Arc<Shared>) -> Router {
         .route(Endpoint::Stream.path(), get(socket::connect))
         .route(Endpoint::Events.path(), post(push::take))
         .route(Endpoint::Sends.path(), post(sends::take))
+        .route(Endpoint::WhatIf.path(), get(what_if::answer))
         .route(Endpoint::WhatsApp.path(), get(webhooks::whatsapp::shake_hands).post(webhooks::whatsapp::take))
         .route(Endpoint::Generic.path(), post(webhooks::generic::take))
         .route(Endpoint::Twilio.path(), post(webhooks::twilio::take))

@@ -54,6 +54,7 @@ pub async fn start(configure: impl FnOnce(&mut Config)) -> Server {
     let push = Push { inlet: outlet.add_inlet(), stream: Arc::new(stream) };
     let readiness = Arc::new(Readiness::default());
     let state = State {
+        reports: Arc::default(),
         registry: registry.clone(),
         hub: Arc::clone(&hub),
         push: Some(push),
@@ -548,6 +549,7 @@ async fn a_push_without_a_source_says_so() {
     let address = bound.local_addr();
     let readiness = Arc::new(Readiness::default());
     let state = State {
+        reports: Arc::default(),
         registry: registry.clone(),
         hub: Arc::clone(&hub),
         push: None,

@@ -525,3 +525,31 @@ fn the_demo_rings_within_ten_seconds_and_the_service_keeps_up() {
         assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0, "nothing is left behind");
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn it_can_be_asked_what_other_thresholds_would_have_found() {
+    let service = Service::start().await;
+    service.write(&failures("ann", 5));
+    service.write(&failures("bob", 3));
+    service.metric_becomes("watchbell_lines_total{source=\"app\"}", 8.0).await;
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    let report = loop {
+        let answer = get(&service.url, "/v1/rules/what-if?rule=three_failures").await;
+        let body: Value = serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap();
+        let fired = body["rules"][0]["thresholds"].as_array().cloned().unwrap_or_default();
+        if fired.iter().any(|one| one["threshold"] == 3.0 && one["alerts"] == 2) {
+            break body;
+        }
+        assert!(tokio::time::Instant::now() < deadline, "{answer}");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    };
+    let of = |threshold: f64| {
+        let fired = report["rules"][0]["thresholds"].as_array().unwrap();
+        fired.iter().find(|one| one["threshold"] == threshold).map(|one| one["alerts"].clone())
+    };
+    assert_eq!(of(5.0).or(of(4.0)), Some(json!(1)), "ann alone: {report}");
+    assert_eq!(report["hours"], 24);
+    assert!(get(&service.url, "/v1/rules/what-if?rule=nobody").await.starts_with("HTTP/1.1 404"));
+    assert!(get(&service.url, "/v1/rules/what-if?x=1").await.starts_with("HTTP/1.1 400"));
+    service.stop().await;
+}

@@ -105,6 +105,7 @@ pub async fn start(setup: Setup) -> Server {
     };
     let readiness = Arc::new(Readiness::default());
     let state = State {
+        reports: Arc::default(),
         webhooks: Some(Webhooks::open(&webhooks, parts, &registry).unwrap()),
         registry: registry.clone(),
         hub,

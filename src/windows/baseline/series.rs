@@ -59,19 +59,6 @@ pub struct Verdict {
     pub surprise: Surprise,
 }
 
-/// What is known of a series.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub struct State {
-    /// Ticks that it was learnt from.
-    pub ticks: u32,
-    /// Whether nothing is found yet because they are too few.
-    pub is_warming: bool,
-    /// Whether an episode is open.
-    pub is_open: bool,
-    /// What is expected of a tick now.
-    pub expected: f32,
-}
-
 /// An open episode.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 struct Episode {
@@ -118,16 +105,6 @@ impl Series {
     /// Whether nothing is found yet because too little is known.
     pub const fn is_warming(&self, asked: &Asked) -> bool {
         self.detector.seen() < asked.baseline.warm_up
-    }
-
-    /// What is known of it, for whoever wants to see.
-    pub fn state(&self, asked: &Asked, at: Timestamp) -> State {
-        State {
-            ticks: self.detector.seen(),
-            is_warming: self.is_warming(asked),
-            is_open: self.is_open(),
-            expected: self.detector.judge(0.0, at.as_micros().div_euclid(1_000_000)).expected,
-        }
     }
 
     /// Whether an episode is open.
