@@ -3,6 +3,7 @@
 //! Opened once, updated while it lasts, resolved when it has been quiet. Its id is a function of the rule, the
 //! subject and the time at which it opened, so a replay or a second machine raises the same alert, not another one.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -128,6 +129,8 @@ pub struct Evidence {
     pub known: Option<u16>,
     /// The two places, for rules that look for impossible travels.
     pub trip: Option<Box<Trip>>,
+    /// The longest chain that was found, in the order of time, for rules with stages.
+    pub stages: Vec<Stage>,
     /// Events, some of them.
     pub samples: Vec<Sample>,
     /// What else was asked; not known of an alert that was read back.
@@ -252,6 +255,27 @@ pub struct Place {
     pub country: String,
 }
 
+/// A stage of a sequence.
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct Stage {
+    /// The name of the rule that matched.
+    pub rule: Arc<str>,
+    /// What it is about, as this stage names it.
+    pub subject: BTreeMap<String, String>,
+    /// The event that it matched, or the last one of those that made it a finding.
+    pub event: Sample,
+}
+
+impl Stage {
+    /// Bytes it takes.
+    pub fn bytes(&self) -> usize {
+        /// A node of a map, about, for each field of a subject.
+        const NODE: usize = 64;
+        let subject = self.subject.iter().map(|(name, value)| NODE + name.len() + value.len());
+        size_of::<Self>() + subject.sum::<usize>() + self.event.fields.get().len()
+    }
+}
+
 /// A rule whose findings another rule looks at.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Ground {
@@ -273,7 +297,7 @@ pub struct Matched {
 }
 
 /// An event kept as evidence. Tens of thousands may be kept, so it is small: the fields are JSON already.
-#[derive(Clone, Debug, serde::Serialize)]
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub struct Sample {
     /// The source.
     pub source: Arc<str>,
@@ -567,6 +591,9 @@ impl Serialize for Evidence {
         }
         if let Some(trip) = &self.trip {
             map.serialize_entry("trip", trip)?;
+        }
+        if !self.stages.is_empty() {
+            map.serialize_entry("stages", &self.stages)?;
         }
         map.serialize_entry("samples", &self.samples)?;
         if let Some(consulted) = &self.consulted {

@@ -178,7 +178,7 @@ impl Alerts {
     fn take(&mut self, transitions: Vec<Transition>) {
         self.ended.extend(transitions.into_iter().filter_map(|transition| match transition {
             Transition::Resolved(alert) => Some(alert),
-            Transition::Opened(_) => None,
+            Transition::Opened(_) | Transition::Escalated(..) => None,
         }));
     }
 

@@ -354,7 +354,7 @@ impl RuleTest {
             .into_iter()
             .filter_map(|transition| match transition {
                 Transition::Opened(alert) => Some(alert.rule.name.clone()),
-                Transition::Resolved(_) => None,
+                Transition::Escalated(..) | Transition::Resolved(_) => None,
             })
             .filter(|name| own.contains(name.as_str()))
             .collect();

@@ -215,7 +215,16 @@ impl Counting<'_> {
         let slot = slots.slot(tap.window, &planned.spec, at);
         let work = &self.works[next.work];
         let source = &self.sources[work.chunk.source];
-        let taken = Taken { shared: self.shared, source, tap, at, work, record, cause: next.cause.copied() };
+        let taken = Taken {
+            shared: self.shared,
+            source,
+            tap,
+            at,
+            work,
+            record,
+            cause: next.cause.copied(),
+            observed: next.observation.observed,
+        };
         if let Measure::Baseline(asked) = &planned.spec.measure {
             let mut following = Following {
                 shared: self.shared,
@@ -242,7 +251,9 @@ impl Counting<'_> {
             let has_room = tried.take(&tested, may_open, &mut counted.would_open);
             counted.untried += u64::from(!has_room);
         }
-        let opening = match open.has_room(tap.window, self.shared.rules[planned.rule].precedence()) {
+        let described = &self.shared.rules[planned.rule];
+        let precedence = described.precedence_of(described.rule.severity_at(reading.measured));
+        let opening = match open.has_room(tap.window, precedence) {
             _ if let Some(recovery) = self.recovery => Opening::IfKnown(recovery),
             _ if is_inhibited => Opening::Inhibited,
             true if let Some(absent) = self.absent => Opening::Return(absent),
@@ -257,6 +268,9 @@ impl Counting<'_> {
         if let Some(alert) = outcome.opened {
             open.opened(OpenAlert { key: next.observation.key, window: tap.window });
             counted.transitions.push(Transition::Opened(alert));
+        }
+        if let Some((alert, before)) = outcome.escalated {
+            counted.transitions.push(Transition::Escalated(alert, before));
         }
         if outcome.returned {
             open.opened(OpenAlert { key: next.observation.key, window: tap.window });

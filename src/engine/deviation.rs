@@ -194,7 +194,7 @@ impl Following<'_> {
         if let Some(episode) = episode.filter(|_| is_open)
             && episode.evidence.samples.len() < MAX_SAMPLES
         {
-            episode.evidence.samples.push(taken.sample(&taken.recall()));
+            episode.evidence.samples.push(taken.sample(&taken.recall(), &[]));
         }
     }
 

@@ -3,18 +3,20 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::chain::{Candidates, Stages};
 use super::recovery::{Absent, Recovery};
 use super::work::{Recall, Work};
 use super::{Shared, Source};
 use crate::alert::{
     self, Alert, Consulted, Deviation, Evidence, Ground, MAX_CONSULTED, MAX_MATCHED, MAX_SAMPLES, MAX_VALUES,
-    Matched, NearlyAllowed, Place, Sample, Withheld,
+    Matched, NearlyAllowed, Place, Sample, Stage, Withheld,
 };
-use crate::event::{Event, Timestamp, Value, field, micros};
+use crate::event::{Event, FieldId, Timestamp, Value, field, micros};
 use crate::matching::observation::Tap;
+use crate::rules::Severity;
 use crate::windows::table::{Memo, Slot};
 use crate::windows::travel::Stop;
-use crate::windows::{Detail, Reading};
+use crate::windows::{Detail, Observed, Reading};
 
 /// Events looked at again for evidence, of each episode or approach to one. Looking again costs a decoding.
 const MAX_LOOKS: u8 = 32;
@@ -50,6 +52,8 @@ pub struct Notes {
     pub episode: Option<Box<Alert>>,
     /// Evidence of an approach that may become an episode.
     approach: Evidence,
+    /// What the timeline of a sequence is made of.
+    candidates: Candidates,
     looks: u8,
     /// Findings that opened nothing since the last episode, or since it was quiet.
     withheld: Withheld,
@@ -81,6 +85,8 @@ impl Memo for Notes {
             + values
             + evidence.trip.as_ref().map_or(0, |_| size_of::<alert::Trip>() + 8)
             + evidence.consulted.as_ref().map_or(0, |consulted| consulted.bytes())
+            + self.candidates.heap_bytes()
+            + evidence.stages.iter().map(Stage::bytes).sum::<usize>()
             + evidence.matched.capacity() * size_of::<Matched>()
             + evidence.samples.iter().map(Sample::bytes).sum::<usize>()
     }
@@ -165,6 +171,8 @@ pub struct Taken<'a> {
     pub record: u32,
     /// The finding it is about, when it is about one.
     pub cause: Option<Cause>,
+    /// What was taken in.
+    pub observed: Observed,
 }
 
 /// A finding of one rule that another looks at.
@@ -218,6 +226,8 @@ pub struct Outcome {
     pub resolved: Option<Alert>,
     /// An episode that has begun.
     pub opened: Option<Alert>,
+    /// An episode that matters more than before, and how much it mattered.
+    pub escalated: Option<(Alert, Severity)>,
     /// Whether an episode goes on that was told before.
     pub returned: bool,
     /// Whether an episode did not begin because the allowlist knows the event.
@@ -248,6 +258,10 @@ impl Taken<'_> {
     pub fn judge(&self, slot: &mut Slot<Notes>, reading: Reading, opening: Opening<'_>) -> Outcome {
         let mut outcome = Outcome::default();
         let planned = &self.shared.plan.windows[usize::from(slot.rule)];
+        let stages = self.shared.rules[planned.rule].stages.as_ref();
+        if let Some(stages) = stages {
+            self.note_candidates(slot.memo.get_or_insert_with(Box::default), stages, planned.spec.horizon());
+        }
         if !reading.holds && slot.memo.is_none() && !planned.spec.is_half_way(reading.measured) {
             return outcome;
         }
@@ -323,9 +337,17 @@ impl Taken<'_> {
         let opened =
             reading.holds && notes.episode.as_ref().is_some_and(|episode| episode.evidence.findings == 0);
         self.note(notes, reading, event);
+        let before = stages.filter(|_| reading.holds).and_then(|stages| {
+            let from = reading.first.before(planned.spec.span);
+            self.rise(notes, stages, (from, reading.last))
+        });
         // What goes on is told with the next updates.
         if opened && !outcome.returned {
             outcome.opened = notes.update();
+        } else if let Some(before) = before
+            && !matches!(opening, Opening::IfKnown(_))
+        {
+            outcome.escalated = notes.update().map(|alert| (alert, before));
         }
         outcome
     }
@@ -353,6 +375,36 @@ impl Taken<'_> {
         !self.shared.allowlist.is_empty() && self.shared.is_allowed_at(&self.recall(), rule, self.at)
     }
 
+    /// Keeps the event for the stages that it may be of. Unlike other evidence that is done for every event: of which a
+    /// chain is made is known at its end.
+    fn note_candidates(&self, notes: &mut Notes, stages: &Stages, horizon: i64) {
+        let Observed::Rules(rules) = self.observed else { return };
+        let event = self.recall();
+        for place in stages.places(rules) {
+            let stage = Stage {
+                rule: stages.rule(place),
+                subject: stages.subject(place, &event, &self.shared.schema, cut),
+                event: self.sample(&event, stages.fields(place)),
+            };
+            notes.candidates.take(place, stage, horizon);
+        }
+    }
+
+    /// Brings the timeline of the episode, and how much it matters, up to what was found; how much it mattered if that was
+    /// less.
+    fn rise(&self, notes: &mut Notes, stages: &Stages, span: (Timestamp, Timestamp)) -> Option<Severity> {
+        let episode = notes.episode.as_deref_mut()?;
+        if (episode.evidence.stages.len() as f64) < episode.observed {
+            let chain = notes.candidates.chain(stages, span.0, span.1);
+            if chain.len() > episode.evidence.stages.len() {
+                episode.evidence.stages = chain;
+            }
+        }
+        let planned = &self.shared.plan.windows[usize::from(self.tap.window)];
+        let severity = self.shared.rules[planned.rule].rule.severity_at(episode.observed);
+        (severity > episode.severity).then(|| std::mem::replace(&mut episode.severity, severity))
+    }
+
     /// The event, decoded again.
     pub fn recall(&self) -> Event<'_> {
         Recall::new(self.shared).event(self.work, self.source, self.record)
@@ -368,7 +420,7 @@ impl Taken<'_> {
         Alert {
             id,
             rule: Arc::clone(&described.name),
-            severity: described.severity,
+            severity: described.rule.severity_at(reading.measured),
             mode: described.mode,
             tenant: self.source.tenant.clone(),
             subject,
@@ -420,7 +472,7 @@ impl Taken<'_> {
             }
         }
         if evidence.samples.len() < MAX_SAMPLES && (new_value || evidence.samples.is_empty()) {
-            evidence.samples.push(self.sample(&event));
+            evidence.samples.push(self.sample(&event, &self.tap.fields));
         }
     }
 
@@ -447,10 +499,10 @@ impl Taken<'_> {
         }
     }
 
-    /// The event as evidence.
-    pub fn sample(&self, event: &Event<'_>) -> Sample {
+    /// The event, with these fields beside those that say most.
+    pub fn sample(&self, event: &Event<'_>, more: &[FieldId]) -> Sample {
         let mut fields = serde_json::Map::new();
-        for id in SAMPLED.iter().chain(&self.tap.fields) {
+        for id in SAMPLED.iter().chain(more) {
             let name = self.shared.schema.name(*id);
             match event.get(*id) {
                 Value::Missing | Value::Null => {}

@@ -14,6 +14,7 @@
 //! of workers, and partitions are worked on one worker at a time. So the alerts are the same, to the byte, with any
 //! number of threads.
 
+pub mod chain;
 pub mod counting;
 pub mod deviation;
 pub mod episode;
@@ -40,6 +41,7 @@ use crate::matching::Matcher;
 use crate::matching::observation::{Plan, Secret};
 use crate::rules::{Mode, Rule, RuleSet, Severity};
 use crate::windows::table::{PARTITIONS, Table, TableCounts};
+use chain::Stages;
 use counting::Counting;
 use deviation::Watched;
 use episode::Notes;
@@ -102,13 +104,25 @@ pub struct Described {
     pub quiet: Duration,
     /// The fields it looks at that no database fills: it is off, unless the log says itself where clients are.
     pub lacks: Vec<String>,
+    /// The stages of a sequence.
+    pub stages: Option<Stages>,
     rule: Rule,
 }
 
 impl Described {
     /// The severity by which its alerts get a part of the room for open ones: what is on trial leaves room to all others.
     pub const fn precedence(&self) -> Severity {
-        if self.mode.is_shadow() { Severity::Informational } else { self.severity }
+        self.precedence_of(self.severity)
+    }
+
+    /// And that of an alert that matters as much as this.
+    pub const fn precedence_of(&self, severity: Severity) -> Severity {
+        if self.mode.is_shadow() { Severity::Informational } else { severity }
+    }
+
+    /// The severities that its alerts may have.
+    pub fn severities(&self) -> impl Iterator<Item = Severity> {
+        std::iter::once(self.severity).chain(self.rule.stages.iter().map(|(_, severity)| *severity))
     }
 }
 
@@ -140,7 +154,9 @@ impl Shared {
         let matcher = Matcher::compile(rules, &mut schema);
         let (lateness, relays) = (settings.tolerance.lateness, settings.geo.relays());
         let plan = Plan::new(rules, &mut schema, lateness, settings.secret, relays);
-        let described = rules.rules.iter().map(|rule| Described {
+        let stages: Vec<Option<Stages>> =
+            rules.rules.iter().map(|rule| Stages::new(rules, rule, &mut schema)).collect();
+        let described = rules.rules.iter().zip(stages).map(|(rule, stages)| Described {
             name: Arc::new(RuleName {
                 id: rule.identity().to_owned(),
                 name: rule.handle().to_owned(),
@@ -151,6 +167,7 @@ impl Shared {
             condition: Arc::new(Condition::of(rule)),
             quiet: quiet_after(rules, rule),
             lacks: lacking(rule, &settings.geo),
+            stages,
             rule: rule.clone(),
         });
         let rules: Vec<Described> = described.collect();
@@ -218,6 +235,8 @@ impl Source {
 pub enum Transition {
     /// It has begun.
     Opened(Alert),
+    /// More of it was found, and it matters more than before, which is the severity beside it.
+    Escalated(Alert, Severity),
     /// It is over.
     Resolved(Alert),
 }
@@ -588,8 +607,9 @@ pub fn alert_order(alert: &Alert) -> (Timestamp, &str, &str) {
 fn order_of(transition: &Transition) -> (Timestamp, u8, &str, &str) {
     match transition {
         Transition::Opened(alert) => (alert.opened_at, 0, &alert.rule.name, &alert.id),
+        Transition::Escalated(alert, _) => (alert.last_seen_at, 1, &alert.rule.name, &alert.id),
         Transition::Resolved(alert) => {
-            (alert.resolved_at.unwrap_or(alert.opened_at), 1, &alert.rule.name, &alert.id)
+            (alert.resolved_at.unwrap_or(alert.opened_at), 2, &alert.rule.name, &alert.id)
         }
     }
 }

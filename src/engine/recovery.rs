@@ -11,7 +11,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::{Engine, Shared, Transition};
-use crate::alert::{Alert, Condition, Evidence, RuleName};
+use crate::alert::{Alert, Condition, Evidence, RuleName, Stage};
 use crate::event::Timestamp;
 use crate::rules::{Mode, Severity};
 
@@ -44,6 +44,8 @@ struct KnownEvidence {
     window: KnownWindow,
     first_seen_at: Timestamp,
     findings: u64,
+    #[serde(default)]
+    stages: Vec<Stage>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Deserialize)]
@@ -80,6 +82,10 @@ impl KnownAlert {
         alert.observed = alert.observed.max(self.observed);
         alert.evidence.window = (self.evidence.window.from, self.evidence.window.to);
         alert.evidence.first_seen_at = self.evidence.first_seen_at;
+        if let Some(severity) = Severity::from_name(&self.severity) {
+            alert.severity = severity;
+        }
+        alert.evidence.stages.clone_from(&self.evidence.stages);
     }
 
     /// When it is over if nothing more is found. Of a rule that is gone nothing will be.
@@ -112,6 +118,7 @@ impl KnownAlert {
                 window: (self.evidence.window.from, self.evidence.window.to),
                 first_seen_at: self.evidence.first_seen_at,
                 findings: self.evidence.findings,
+                stages: self.evidence.stages.clone(),
                 ..Evidence::default()
             },
         }

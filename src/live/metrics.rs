@@ -47,6 +47,7 @@ pub struct AlertMetrics {
     pub latency_seconds: Histogram,
     opened: IntCounterVec,
     resolved: IntCounterVec,
+    escalated: IntCounterVec,
     open: IntGaugeVec,
     shadow_opened: IntCounterVec,
     shadow_resolved: IntCounterVec,
@@ -223,9 +224,14 @@ impl Metrics {
             .map(|(index, rule)| {
                 let name = rule.name.name.as_str();
                 if reported.contains(&index) {
-                    let labels = [name, rule.severity.name()];
-                    self.alerts.opened_of(rule.mode).with_label_values(&labels);
-                    self.alerts.resolved_of(rule.mode).with_label_values(&labels);
+                    for severity in rule.severities() {
+                        let labels = [name, severity.name()];
+                        self.alerts.opened_of(rule.mode).with_label_values(&labels);
+                        self.alerts.resolved_of(rule.mode).with_label_values(&labels);
+                        if severity != rule.severity {
+                            self.alerts.escalated.with_label_values(&labels);
+                        }
+                    }
                 }
                 RuleSeries {
                     matches: self.matches.with_label_values(&[name]),
@@ -321,6 +327,11 @@ impl AlertMetrics {
                 "Alerts resolved.",
                 &["rule", "severity"],
             )?,
+            escalated: register.counters(
+                "watchbell_alerts_escalated_total",
+                "Open alerts whose severity rose, by the one they rose to.",
+                &["rule", "severity"],
+            )?,
             open,
             shadow_opened: register.counters(
                 "watchbell_shadow_alerts_opened_total",
@@ -363,6 +374,11 @@ impl AlertMetrics {
                 self.resolved_of(alert.mode).with_label_values(&[&alert.rule.name, severity]).inc();
                 open.sub(live);
             }
+            Change::Escalated { before } => {
+                self.escalated.with_label_values(&[&alert.rule.name, severity]).inc_by(live.unsigned_abs());
+                self.open.with_label_values(&[before.name()]).sub(live);
+                open.add(live);
+            }
             Change::Updated => {}
         }
     }
@@ -371,5 +387,45 @@ impl AlertMetrics {
     pub fn open(&self) -> Map<String, Value> {
         let of = |severity: Severity| self.open.with_label_values(&[severity.name()]).get();
         Severity::ALL.iter().map(|severity| (severity.name().to_owned(), of(*severity).into())).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::alert::{Condition, Evidence, RuleName};
+    use crate::event::Timestamp;
+
+    #[test]
+    fn the_number_of_open_alerts_follows_their_severity() {
+        let registry = Registry::new();
+        let metrics = AlertMetrics::register(Register(&registry)).unwrap();
+        let text = || "r".to_owned();
+        let at = Timestamp::default();
+        let mut alert = Alert {
+            id: text(),
+            rule: Arc::new(RuleName { id: text(), name: text(), title: text() }),
+            severity: Severity::Medium,
+            mode: Mode::Live,
+            tenant: String::new(),
+            subject: Vec::new(),
+            opened_at: at,
+            last_seen_at: at,
+            resolved_at: None,
+            observed: 2.0,
+            condition: Arc::new(Condition::of_text("")),
+            evidence: Evidence::default(),
+        };
+        let open = |severity: &str| metrics.open()[severity].as_i64();
+        metrics.add(Change::Opened, &alert);
+        assert_eq!((open("medium"), open("critical")), (Some(1), Some(0)));
+        alert.severity = Severity::Critical;
+        metrics.add(Change::Escalated { before: Severity::Medium }, &alert);
+        metrics.add(Change::Updated, &alert);
+        assert_eq!((open("medium"), open("critical")), (Some(0), Some(1)));
+        metrics.add(Change::Resolved, &alert);
+        assert_eq!((open("medium"), open("critical")), (Some(0), Some(0)));
     }
 }

@@ -26,6 +26,7 @@ pub type News = Vec<(Change, Alert)>;
 pub fn news_of(transitions: Vec<Transition>) -> News {
     let news = transitions.into_iter().map(|transition| match transition {
         Transition::Opened(alert) => (Change::Opened, alert),
+        Transition::Escalated(alert, before) => (Change::Escalated { before }, alert),
         Transition::Resolved(alert) => (Change::Resolved, alert),
     });
     news.collect()
@@ -189,7 +190,7 @@ impl Voice {
                     let micros = intake::now().as_micros() - received.as_micros();
                     self.metrics.latency_seconds.observe(micros.max(0) as f64 / 1e6);
                 }
-                Change::Resolved => {}
+                Change::Escalated { .. } | Change::Resolved => {}
             }
             tracing::info!(
                 alert.id = alert.id,

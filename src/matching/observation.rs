@@ -223,7 +223,7 @@ impl Plan {
                         if !rule.mode.looks_at(rules.rules[*input].mode) {
                             continue;
                         }
-                        let mut field = |name: &String| schema.intern(aliased(correlation, reference, name));
+                        let mut field = |name: &String| schema.intern(correlation.field_of(reference, name));
                         let tap = Tap {
                             window,
                             level: linked.level,
@@ -455,12 +455,6 @@ fn fingerprints(rules: &RuleSet) -> Vec<Fingerprint> {
 fn write_text(hasher: &mut SipHasher13, text: &str) {
     hasher.write_usize(text.len());
     hasher.write(text.as_bytes());
-}
-
-fn aliased<'c>(correlation: &'c Correlation, reference: &str, name: &'c str) -> &'c str {
-    let alias = correlation.aliases.iter().find(|alias| alias.name == name);
-    let field = alias.and_then(|alias| alias.fields.iter().find(|(rule, _)| rule == reference));
-    field.map_or(name, |(_, field)| field)
 }
 
 fn spec_of(correlation: &Correlation, lateness: std::time::Duration) -> Spec {

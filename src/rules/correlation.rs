@@ -29,6 +29,15 @@ pub struct Correlation {
     pub baseline: Option<Baseline>,
 }
 
+impl Correlation {
+    /// The field that a name stands for in a rule.
+    pub fn field_of<'c>(&'c self, reference: &str, name: &'c str) -> &'c str {
+        let alias = self.aliases.iter().find(|alias| alias.name == name);
+        let field = alias.and_then(|alias| alias.fields.iter().find(|(rule, _)| rule == reference));
+        field.map_or(name, |(_, field)| field)
+    }
+}
+
 /// A name that stands for another field in each rule.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Alias {

@@ -6,7 +6,9 @@ use super::extension::Extension;
 use super::fault::{Faults, Place, RuleError};
 use super::nearest::{did_you_mean, misspelt};
 use super::yaml::{self, Data, Node};
-use super::{Body, Detection, LinkedCorrelation, Rule, Severity, correlation, detection, first_seen, travel};
+use super::{
+    Body, Detection, LinkedCorrelation, Rule, Severity, correlation, detection, first_seen, stages, travel,
+};
 use crate::event::Class;
 
 /// The default for what one episode of a detection is about.
@@ -66,6 +68,9 @@ fn read_document(document: &Node, file: &str, builtin: bool, faults: &mut Faults
         }
     };
     let body = body_of(document, line, &extension, generate, faults);
+    if let (Some((stages, line)), Some(body)) = (&extension.stages, &body) {
+        stages::check(stages, *line, body, severity, faults);
+    }
     Some(Rule {
         id: text_of(document, "id", faults),
         name: text_of(document, "name", faults),
@@ -78,6 +83,7 @@ fn read_document(document: &Node, file: &str, builtin: bool, faults: &mut Faults
         place: Place { file: file.to_owned(), line },
         builtin,
         inhibited_by: extension.inhibited_by,
+        stages: extension.stages.map(|(stages, _)| stages).unwrap_or_default(),
         reported: !extension.is_silent,
         mode: extension.mode,
         body: body?,

@@ -9,9 +9,19 @@ use super::detection::Placeholders;
 use super::fault::Faults;
 use super::nearest::did_you_mean;
 use super::yaml::{Data, Node};
+use super::{Severity, stages};
 
-const KEYS: &[&str] =
-    &["advice", "group-by", "timespan", "inhibited-by", "mode", "reported", "placeholders", "baseline"];
+const KEYS: &[&str] = &[
+    "advice",
+    "group-by",
+    "timespan",
+    "inhibited-by",
+    "mode",
+    "reported",
+    "placeholders",
+    "baseline",
+    "stages",
+];
 
 /// The `x-watchbell` block: what Sigma has no key for.
 #[derive(Default)]
@@ -32,6 +42,8 @@ pub struct Extension {
     pub baseline: Option<(Baseline, usize)>,
     /// Whether what the rule finds is for people.
     pub mode: Mode,
+    /// From how many stages on which severity, and the line that says so.
+    pub stages: Option<(Vec<(u32, Severity)>, usize)>,
 }
 
 impl Extension {
@@ -79,6 +91,9 @@ impl Extension {
                         faults.note(entry.line, &path, format!("live or shadow, not '{word}'{nearest}"));
                     }
                 },
+                "stages" => {
+                    extension.stages = Some((stages::parse(&entry.value, &path, faults), entry.line));
+                }
                 "reported" => match entry.value.data {
                     Data::Bool(reported) => extension.is_silent = !reported,
                     _ => faults.note(entry.line, &path, format!("true or false, not {}", entry.value.kind())),

@@ -17,6 +17,7 @@ pub mod nearest;
 pub mod pattern;
 pub mod regex;
 mod set;
+pub mod stages;
 mod travel;
 pub mod yaml;
 
@@ -143,6 +144,8 @@ pub struct Rule {
     /// Names of rules about the same subject that have said enough: while an alert of one of them is open, this one
     /// opens none.
     pub inhibited_by: Vec<String>,
+    /// From how many stages of a sequence on which severity, rising; empty for rules without stages.
+    pub stages: Vec<(u32, Severity)>,
     /// What it looks for.
     pub body: Body,
 }
@@ -186,6 +189,12 @@ impl Rule {
     /// The name, else the id, else the title: what commands and outputs call the rule.
     pub fn handle(&self) -> &str {
         self.name.as_deref().or(self.id.as_deref()).unwrap_or(&self.title)
+    }
+
+    /// How much a finding of this measure matters.
+    pub fn severity_at(&self, measured: f64) -> Severity {
+        let reached = self.stages.iter().take_while(|(number, _)| f64::from(*number) <= measured);
+        reached.last().map_or(self.severity, |(_, severity)| *severity)
     }
 
     /// What subjects of the rule are made of.

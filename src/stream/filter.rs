@@ -265,6 +265,7 @@ fn rule_of(expression: &Expression) -> Rule {
         title: String::new(),
         description: String::new(),
         severity: Severity::Informational,
+        stages: Vec::new(),
         tags: Vec::new(),
         false_positives: Vec::new(),
         advice: String::new(),

@@ -11,6 +11,10 @@
 //! subscribers. That of alerts counts every alert from 1 while the process lives, so whoever filters nothing sees no gap
 //! but those that a `missed` frame tells of; `run` in `hello` changes when the process does.
 //!
+//! What became of an alert is its `change`: `opened`, then `updated` and, when its severity has risen, `escalated` as often
+//! as there is something to say, then `resolved`. Whoever asks for a severity and above hears of an alert that has come up
+//! to it by `escalated` first.
+//!
 //! Nothing is kept for subscribers that are not there.
 
 pub mod filter;
@@ -23,6 +27,8 @@ mod state;
 mod subscription;
 
 use serde::{Deserialize, Deserializer};
+
+use crate::rules::Severity;
 
 pub use frame::Frame;
 pub use hub::{Hub, Subscriber};
@@ -92,6 +98,11 @@ pub enum Change {
     Opened,
     /// Something more was found.
     Updated,
+    /// More of a sequence was found, and it matters more than before.
+    Escalated {
+        /// How much it mattered.
+        before: Severity,
+    },
     /// It is over.
     Resolved,
 }
@@ -102,6 +113,7 @@ impl Change {
         match self {
             Self::Opened => "opened",
             Self::Updated => "updated",
+            Self::Escalated { .. } => "escalated",
             Self::Resolved => "resolved",
         }
     }

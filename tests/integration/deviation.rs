@@ -85,7 +85,7 @@ fn alerts(lines: &[String], piece: usize, threads: usize) -> Vec<Alert> {
     transitions.extend(more);
     let over = transitions.into_iter().filter_map(|transition| match transition {
         Transition::Resolved(alert) => Some(alert),
-        Transition::Opened(_) => None,
+        Transition::Opened(_) | Transition::Escalated(..) => None,
     });
     let mut alerts: Vec<Alert> = over.chain(open).collect();
     alerts.sort_by(|left, right| (left.opened_at, &left.id).cmp(&(right.opened_at, &right.id)));
@@ -234,7 +234,7 @@ fn a_planned_spike_is_none_and_is_not_learnt() {
                     let minute = (deviation.at.as_micros() / 1_000_000 - START) / 60;
                     Some((minute, deviation.direction))
                 }
-                Transition::Resolved(_) => None,
+                Transition::Resolved(_) | Transition::Escalated(..) => None,
             })
             .collect()
     };

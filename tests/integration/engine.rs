@@ -81,7 +81,7 @@ fn alerts(rules: &RuleSet, allowlist: Allowlist, lines: &[String]) -> Vec<Alert>
         .chain(more)
         .filter_map(|transition| match transition {
             Transition::Resolved(alert) => Some(alert),
-            Transition::Opened(_) => None,
+            Transition::Opened(_) | Transition::Escalated(..) => None,
         })
         .chain(open)
         .collect();
@@ -448,7 +448,7 @@ fn where_the_log_is_cut_does_not_matter() {
         let (more, open) = engine.finish();
         let resolved = ended.into_iter().chain(more).filter_map(|transition| match transition {
             Transition::Resolved(alert) => Some(alert),
-            Transition::Opened(_) => None,
+            Transition::Opened(_) | Transition::Escalated(..) => None,
         });
         let mut all: Vec<(String, Timestamp, u64)> = resolved
             .chain(open)

@@ -52,7 +52,7 @@ impl Running {
         let (more, open) = self.engine.finish();
         let ended = self.told.into_iter().chain(more).filter_map(|transition| match transition {
             Transition::Resolved(alert) => Some(alert),
-            Transition::Opened(_) => None,
+            Transition::Opened(_) | Transition::Escalated(..) => None,
         });
         let mut alerts: Vec<Alert> = ended.chain(open).collect();
         alerts.sort_by(|left, right| (left.opened_at, &left.id).cmp(&(right.opened_at, &right.id)));

@@ -4,6 +4,7 @@
 
 mod architecture;
 mod baseline;
+mod chains;
 mod command_line;
 mod corners;
 mod deviation;

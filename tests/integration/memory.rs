@@ -97,7 +97,7 @@ fn days() -> Vec<Vec<String>> {
 fn told(transitions: &[Transition]) -> Vec<(String, bool)> {
     let told = transitions.iter().map(|transition| match transition {
         Transition::Opened(alert) => (alert.rule.name.clone(), true),
-        Transition::Resolved(alert) => (alert.rule.name.clone(), false),
+        Transition::Escalated(alert, _) | Transition::Resolved(alert) => (alert.rule.name.clone(), false),
     });
     told.collect()
 }

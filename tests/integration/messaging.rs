@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use watchbell::alert::Alert;
 use watchbell::allowlist::Allowlist;
 use watchbell::decode;
 use watchbell::engine::{Engine, Settings};
@@ -9,7 +10,7 @@ use watchbell::event::Timestamp;
 use watchbell::generate::{self, Config, Kind, Outputs};
 use watchbell::pseudonym::{DedupeKey, Key, Pseudonyms};
 use watchbell::replay::replay;
-use watchbell::rules::RuleSet;
+use watchbell::rules::{RuleSet, Severity};
 use watchbell::score::found::Found;
 use watchbell::score::judge::{Judgement, judge};
 use watchbell::score::label::{self, Label};
@@ -47,6 +48,11 @@ fn lines_of(bodies: &str) -> String {
 
 /// What is found in webhooks in which these are staged, and what was staged.
 fn found(seed: u64, attacks: Vec<Kind>) -> (Vec<Found>, Vec<Label>) {
+    let (alerts, labels) = alerts(seed, attacks);
+    (quality::found(&alerts), labels)
+}
+
+fn alerts(seed: u64, attacks: Vec<Kind>) -> (Vec<Alert>, Vec<Label>) {
     let config = Config { lines: 100, messages: 8_000, seed, attacks, ..Config::default() };
     let (mut webhooks, mut labels) = (Vec::new(), Vec::new());
     let (access, events) = (&mut std::io::sink(), &mut std::io::sink());
@@ -59,7 +65,7 @@ fn found(seed: u64, attacks: Vec<Kind>) -> (Vec<Found>, Vec<Label>) {
     let mut engine = Engine::new(&rules, Allowlist::default(), &Settings::default()).unwrap();
     let settings = Arc::new(decode::Settings::default());
     let alerts = replay(&mut engine, &[path], None, &settings, &Arc::default()).unwrap().alerts;
-    (quality::found(&alerts), label::read(labels.as_slice()).unwrap())
+    (alerts, label::read(labels.as_slice()).unwrap())
 }
 
 #[test]
@@ -74,6 +80,34 @@ fn every_attack_by_webhook_pages_somebody_and_nothing_else_does() {
         }
         let false_alarms: Vec<_> = false_alarms.iter().map(|number| &alerts[*number]).collect();
         assert!(false_alarms.is_empty(), "seed {seed}: paged for nothing: {false_alarms:#?}");
+    }
+}
+
+#[test]
+fn a_takeover_is_one_incident_with_one_timeline() {
+    for seed in [11, 12] {
+        let (alerts, _) = alerts(seed, vec![Kind::NumberTakeover]);
+        let incidents: Vec<&Alert> =
+            alerts.iter().filter(|alert| alert.rule.name == "whatsapp_account_takeover").collect();
+        let [incident] = incidents.as_slice() else { panic!("seed {seed}: one, not {incidents:#?}") };
+        assert_eq!(incident.severity, Severity::Critical);
+        let stages = &incident.evidence.stages;
+        let rules: Vec<&str> = stages.iter().map(|stage| &*stage.rule).collect();
+        assert_eq!(
+            rules,
+            [
+                "whatsapp_pin_reset_requested",
+                "whatsapp_takeover_pin",
+                "whatsapp_takeover_access",
+                "whatsapp_takeover_in_use"
+            ]
+        );
+        let subject = |stage: usize, field: &str| stages[stage].subject.get(field).cloned();
+        assert!(subject(0, "whatsapp.number").is_some());
+        assert_eq!(subject(0, "whatsapp.number"), subject(1, "whatsapp.number"));
+        assert!(subject(2, "whatsapp.waba.id").is_some());
+        assert_eq!(subject(2, "whatsapp.waba.id"), subject(3, "whatsapp.waba.id"));
+        assert!(stages.is_sorted_by_key(|stage| stage.event.at));
     }
 }
 

@@ -90,7 +90,7 @@ fn alerts_of(mut engine: Engine, lines: &[String], piece: usize) -> Vec<Alert> {
     let (more, open) = engine.finish();
     let ended = told.into_iter().chain(more).filter_map(|transition| match transition {
         Transition::Resolved(alert) => Some(alert),
-        Transition::Opened(_) => None,
+        Transition::Opened(_) | Transition::Escalated(..) => None,
     });
     let mut alerts: Vec<Alert> = ended.chain(open).collect();
     alerts.sort_by(|left, right| (left.opened_at, &left.id).cmp(&(right.opened_at, &right.id)));

@@ -21,6 +21,8 @@ use crate::engine::{START, failures, line, rules};
 struct Told {
     records: BTreeMap<String, String>,
     opened: BTreeMap<String, u32>,
+    /// With the severity that it rose to.
+    escalated: BTreeMap<String, u32>,
     resolved: BTreeMap<String, u32>,
 }
 
@@ -29,9 +31,12 @@ impl Told {
         for transition in transitions {
             let (alert, count) = match &transition {
                 Transition::Opened(alert) => (alert, &mut self.opened),
+                Transition::Escalated(alert, _) => (alert, &mut self.escalated),
                 Transition::Resolved(alert) => (alert, &mut self.resolved),
             };
-            *count.entry(alert.id.clone()).or_default() += 1;
+            let rise =
+                if matches!(transition, Transition::Escalated(..)) { alert.severity.name() } else { "" };
+            *count.entry(format!("{}{rise}", alert.id)).or_default() += 1;
             self.records.insert(alert.id.clone(), serde_json::to_string(alert).unwrap());
         }
     }
@@ -116,6 +121,7 @@ fn told_with_a_crash(
 fn assert_same(whole: &Told, broken: &Told, place: &str) {
     assert_eq!(whole.alerts(), broken.alerts(), "{place}: the same alerts, by the same ids");
     assert_eq!(whole.opened, broken.opened, "{place}: each told once");
+    assert_eq!(whole.escalated, broken.escalated, "{place}: each rise told once");
     assert_eq!(whole.resolved, broken.resolved, "{place}: and ended once");
 }
 
@@ -153,6 +159,33 @@ fn an_alert_that_was_told_and_comes_again_is_the_same_and_stays_open() {
             assert_eq!(whole.opened, broken.opened, "{place}: each told once");
             // That it is over may be told twice.
             assert!(whole.resolved.keys().eq(broken.resolved.keys()), "{place}: and ended");
+        }
+    }
+}
+
+#[test]
+fn a_sequence_goes_on_where_it_was() {
+    let rules = crate::chains::chain_rules();
+    let lines = crate::chains::chain_lines();
+    let whole = told_with_a_break(&rules, &lines, &Format::Json, &[]);
+    assert_eq!(whole.escalated.len(), 1);
+    let timelines = |told: &Told| -> Vec<(String, String)> {
+        let record = |record: &String| -> serde_json::Value { serde_json::from_str(record).unwrap() };
+        let records = told.records.values().map(record);
+        records
+            .map(|record| (record["severity"].to_string(), record["evidence"]["stages"].to_string()))
+            .collect()
+    };
+    for end in 1..lines.len() {
+        let broken = told_with_a_break(&rules, &lines, &Format::Json, &[end]);
+        assert_same(&whole, &broken, &format!("after line {end}"));
+        assert_eq!(timelines(&whole), timelines(&broken), "after line {end}");
+        for unknown in 1..4 {
+            let place = format!("after line {end}, {unknown} unknown");
+            let broken = told_with_a_crash(&rules, &lines, &Format::Json, &[end], unknown);
+            assert_eq!(whole.alerts(), broken.alerts(), "{place}");
+            assert_eq!(whole.escalated, broken.escalated, "{place}: a rise is told once");
+            assert_eq!(timelines(&whole), timelines(&broken), "{place}");
         }
     }
 }

@@ -40,7 +40,7 @@ impl Running {
     fn opened(&mut self, lines: &[String]) -> Vec<Alert> {
         let opened = self.count(lines).into_iter().filter_map(|transition| match transition {
             Transition::Opened(alert) => Some(alert),
-            Transition::Resolved(_) => None,
+            Transition::Resolved(_) | Transition::Escalated(..) => None,
         });
         opened.collect()
     }

@@ -53,7 +53,7 @@ pub fn frame(frame: &Value, style: Style) -> Option<String> {
 fn alert(alert: &Value, change: String, style: Style) -> String {
     let at = match change.as_str() {
         "resolved" => &alert["resolved_at"],
-        "updated" => &alert["last_seen_at"],
+        "updated" | "escalated" => &alert["last_seen_at"],
         _ => &alert["opened_at"],
     };
     let severity = text(&alert["severity"]);
