@@ -29,6 +29,8 @@ pub const MAX_SAMPLES: usize = 5;
 pub const MAX_MATCHED: usize = 20;
 /// Most entries of the allowlist that are named because they almost held, and most rules that are named as asked.
 pub const MAX_CONSULTED: usize = 3;
+/// Most contributions to a risk kept as evidence.
+pub const MAX_CONTRIBUTIONS: usize = 20;
 /// Most distinct values kept as evidence.
 pub const MAX_VALUES: usize = 10;
 
@@ -129,6 +131,8 @@ pub struct Evidence {
     pub known: Option<u16>,
     /// The two places, for rules that look for impossible travels.
     pub trip: Option<Box<Trip>>,
+    /// What contributed to the risk of an entity, the last of it.
+    pub contributions: Vec<Contribution>,
     /// The longest chain that was found, in the order of time, for rules with stages.
     pub stages: Vec<Stage>,
     /// Events, some of them.
@@ -253,6 +257,17 @@ pub struct Place {
     /// Two letters; empty when it is not known.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub country: String,
+}
+
+/// An alert that contributed to the risk of an entity.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Contribution {
+    /// The rule that opened it.
+    pub rule: Arc<RuleName>,
+    /// What it added.
+    pub score: f64,
+    /// When it opened.
+    pub at: Timestamp,
 }
 
 /// A stage of a sequence.
@@ -421,6 +436,9 @@ impl Condition {
                     Kind::Temporal => ("temporal", Vec::new(), "of the rules".to_owned()),
                     Kind::TemporalOrdered => {
                         ("temporal_ordered", Vec::new(), "of the rules in order".to_owned())
+                    }
+                    Kind::EntityRisk { half_life, .. } => {
+                        ("entity_risk", Vec::new(), format!("risk, halved every {},", span_text(*half_life)))
                     }
                     Kind::ValueSum(field) => ("value_sum", vec![field.clone()], format!("sum of {field}")),
                     Kind::ValueAvg(field) => ("value_avg", vec![field.clone()], format!("mean of {field}")),
@@ -591,6 +609,14 @@ impl Serialize for Evidence {
         }
         if let Some(trip) = &self.trip {
             map.serialize_entry("trip", trip)?;
+        }
+        if !self.contributions.is_empty() {
+            let contributions: Vec<_> = self
+                .contributions
+                .iter()
+                .map(|part| serde_json::json!({"rule": part.rule.name, "score": number(part.score), "at": part.at}))
+                .collect();
+            map.serialize_entry("contributions", &contributions)?;
         }
         if !self.stages.is_empty() {
             map.serialize_entry("stages", &self.stages)?;

@@ -144,8 +144,12 @@ fn run_file(files: &Files, all: &RuleSet, file: &str) -> Outcome {
     outcome
 }
 
-/// The file and those of the rules that its correlations look at.
+/// The file and those of the rules that its correlations look at; all, where it looks at the alerts of all.
 fn needed_files<'r>(all: &'r RuleSet, file: &'r str) -> BTreeSet<&'r str> {
+    let mut own = all.rules.iter().filter(|rule| rule.place.file == file);
+    if own.any(|rule| matches!(&rule.body, Body::Correlation(linked) if linked.correlation.kind.is_risk())) {
+        return all.rules.iter().map(|rule| rule.place.file.as_str()).collect();
+    }
     let mut needed: BTreeSet<&str> = BTreeSet::from([file]);
     loop {
         let before = needed.len();

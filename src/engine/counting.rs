@@ -16,6 +16,7 @@ use super::{Shared, Source, Transition};
 use crate::clock::NOT_COUNTED;
 use crate::event::Timestamp;
 use crate::matching::observation::Observation;
+use crate::rules::Severity;
 use crate::windows::table::{Key, PARTITIONS, Slot, SubjectSlots, Table};
 use crate::windows::{Measure, Observed};
 
@@ -37,12 +38,15 @@ pub struct Counted {
     /// Readings that were not compared with other thresholds for want of room.
     pub untried: u64,
     findings: Vec<Finding>,
+    /// Alerts that opened, for risk: `observed` is the score.
+    began: Vec<Began>,
 }
 
 impl Counted {
     fn add(&mut self, other: Self) {
         self.transitions.extend(other.transitions);
         self.findings.extend(other.findings);
+        self.began.extend(other.began);
         self.allowed += other.allowed;
         other.refused.into_iter().for_each(|(rule, more)| *self.refused.entry(rule).or_default() += more);
         self.inhibited += other.inhibited;
@@ -69,6 +73,16 @@ struct Finding {
     work: usize,
     record: u32,
     cause: Cause,
+}
+
+/// An alert that opened.
+#[derive(Clone, Copy)]
+struct Began {
+    at: i64,
+    work: usize,
+    record: u32,
+    window: u16,
+    severity: Severity,
 }
 
 /// An observation for a window over findings, or for one that looks at events beside findings.
@@ -127,6 +141,7 @@ impl Counting<'_> {
                 (0..PARTITIONS).into_par_iter().map(|partition| self.pass(partition, passed)).collect();
             counted.into_iter().for_each(|counted| all.add(counted));
         }
+        self.add_risk(&mut all);
         // Only now: a window over findings may look idle until the findings of this batch are in it.
         let swept: Vec<Counted> =
             (0..PARTITIONS).into_par_iter().map(|partition| self.sweep(partition)).collect();
@@ -269,6 +284,16 @@ impl Counting<'_> {
             open.opened(OpenAlert { key: next.observation.key, window: tap.window });
             counted.transitions.push(Transition::Opened(alert));
         }
+        let is_risk = matches!(planned.spec.measure, Measure::Risk(_));
+        if let Some((began_at, severity)) = outcome.began
+            // What is on trial adds nothing to what is not.
+            && !described.mode.is_shadow()
+            && !is_risk
+            && !self.shared.plan.risk_taps().is_empty()
+        {
+            let (at, work) = (began_at.as_micros(), next.work);
+            counted.began.push(Began { at, work, record, window: tap.window, severity });
+        }
         if let Some((alert, before)) = outcome.escalated {
             counted.transitions.push(Transition::Escalated(alert, before));
         }
@@ -350,8 +375,12 @@ impl Counting<'_> {
             let is_same = next.work == earlier.work && are_rules;
             is_same && earlier.observation.takes_in(&next.observation, &self.shared.plan)
         });
+        self.count_chained(&chained, all);
+    }
+
+    fn count_chained(&self, chained: &[Chained], all: &mut Counted) {
         let mut by_partition: Vec<Vec<Next<'_>>> = vec![Vec::new(); PARTITIONS];
-        for Chained { at, work, observation, cause } in &chained {
+        for Chained { at, work, observation, cause } in chained {
             let next = Next { at: *at, work: *work, observation, cause: cause.as_ref() };
             by_partition[observation.key.partition()].push(next);
         }
@@ -367,6 +396,37 @@ impl Counting<'_> {
             })
             .collect();
         counted.into_iter().for_each(|counted| all.add(counted));
+    }
+
+    /// Takes alerts that opened to the windows of the entities that their events name.
+    fn add_risk(&self, all: &mut Counted) {
+        let plan = &self.shared.plan;
+        let began = std::mem::take(&mut all.began);
+        let mut recall = Recall::new(self.shared);
+        let mut chained: Vec<Chained> = Vec::new();
+        for Began { at, work, record, window, severity } in began {
+            let source = &self.sources[self.works[work].chunk.source];
+            let event = recall.event(&self.works[work], source, record);
+            let contributor = &self.shared.rules[plan.windows[usize::from(window)].rule].rule;
+            for &number in plan.risk_taps() {
+                let tap = plan.tap(number);
+                let by = &self.shared.rules[plan.windows[usize::from(tap.window)].rule].rule;
+                let score = contributor.risk.unwrap_or_else(|| by.score_of(severity));
+                if score > 0.0
+                    && let Ok(key) = plan.key(tap, source.tenant_key, &event)
+                {
+                    let observation =
+                        Observation { key, observed: Observed::Number(score), record, tap: number };
+                    let cause = Some(Cause { window, observed: score });
+                    chained.push(Chained { at, work, observation, cause });
+                }
+            }
+        }
+        let window = |next: &Chained| next.cause.map_or(0, |cause| cause.window);
+        chained.sort_by_key(|next| {
+            (next.at, next.work, next.observation.record, next.observation.tap, window(next))
+        });
+        self.count_chained(&chained, all);
     }
 
     /// What windows of a level observe of the findings about one event.

@@ -8,15 +8,15 @@ use super::recovery::{Absent, Recovery};
 use super::work::{Recall, Work};
 use super::{Shared, Source};
 use crate::alert::{
-    self, Alert, Consulted, Deviation, Evidence, Ground, MAX_CONSULTED, MAX_MATCHED, MAX_SAMPLES, MAX_VALUES,
-    Matched, NearlyAllowed, Place, Sample, Stage, Withheld,
+    self, Alert, Consulted, Contribution, Deviation, Evidence, Ground, MAX_CONSULTED, MAX_CONTRIBUTIONS,
+    MAX_MATCHED, MAX_SAMPLES, MAX_VALUES, Matched, NearlyAllowed, Place, Sample, Stage, Withheld,
 };
 use crate::event::{Event, FieldId, Timestamp, Value, field, micros};
 use crate::matching::observation::Tap;
 use crate::rules::Severity;
 use crate::windows::table::{Memo, Slot};
 use crate::windows::travel::Stop;
-use crate::windows::{Detail, Observed, Reading};
+use crate::windows::{Detail, Measure, Observed, Reading};
 
 /// Events looked at again for evidence, of each episode or approach to one. Looking again costs a decoding.
 const MAX_LOOKS: u8 = 32;
@@ -54,6 +54,8 @@ pub struct Notes {
     approach: Evidence,
     /// What the timeline of a sequence is made of.
     candidates: Candidates,
+    /// What has added to a risk, by time.
+    contributions: Vec<Contribution>,
     looks: u8,
     /// Findings that opened nothing since the last episode, or since it was quiet.
     withheld: Withheld,
@@ -86,6 +88,7 @@ impl Memo for Notes {
             + evidence.trip.as_ref().map_or(0, |_| size_of::<alert::Trip>() + 8)
             + evidence.consulted.as_ref().map_or(0, |consulted| consulted.bytes())
             + self.candidates.heap_bytes()
+            + (self.contributions.capacity() + evidence.contributions.capacity()) * size_of::<Contribution>()
             + evidence.stages.iter().map(Stage::bytes).sum::<usize>()
             + evidence.matched.capacity() * size_of::<Matched>()
             + evidence.samples.iter().map(Sample::bytes).sum::<usize>()
@@ -226,6 +229,8 @@ pub struct Outcome {
     pub resolved: Option<Alert>,
     /// An episode that has begun.
     pub opened: Option<Alert>,
+    /// When an episode began, told before or not, and how much it matters.
+    pub began: Option<(Timestamp, Severity)>,
     /// An episode that matters more than before, and how much it mattered.
     pub escalated: Option<(Alert, Severity)>,
     /// Whether an episode goes on that was told before.
@@ -261,6 +266,9 @@ impl Taken<'_> {
         let stages = self.shared.rules[planned.rule].stages.as_ref();
         if let Some(stages) = stages {
             self.note_candidates(slot.memo.get_or_insert_with(Box::default), stages, planned.spec.horizon());
+        }
+        if matches!(planned.spec.measure, Measure::Risk(_)) {
+            self.note_contribution(slot.memo.get_or_insert_with(Box::default), planned.spec.horizon());
         }
         if !reading.holds && slot.memo.is_none() && !planned.spec.is_half_way(reading.measured) {
             return outcome;
@@ -310,6 +318,7 @@ impl Taken<'_> {
                 if let Opening::Return(absent) = opening {
                     outcome.returned = absent.recognise(&mut episode);
                 }
+                outcome.began = Some((episode.opened_at, episode.severity));
                 notes.episode = Some(Box::new(episode));
                 notes.looks = notes.looks.min(MAX_LOOKS / 2);
             }
@@ -373,6 +382,20 @@ impl Taken<'_> {
     /// Whether the allowlist keeps an episode of a rule from beginning.
     pub fn is_allowed(&self, rule: usize) -> bool {
         !self.shared.allowlist.is_empty() && self.shared.is_allowed_at(&self.recall(), rule, self.at)
+    }
+
+    /// Keeps what has added to a risk, the last of it.
+    fn note_contribution(&self, notes: &mut Notes, horizon: i64) {
+        let Some(cause) = self.cause else { return };
+        let rule = &self.shared.rules[self.shared.plan.windows[usize::from(cause.window)].rule].name;
+        let place = notes.contributions.partition_point(|other| other.at <= self.at);
+        let contribution = Contribution { rule: Arc::clone(rule), score: cause.observed, at: self.at };
+        notes.contributions.insert(place, contribution);
+        let oldest =
+            notes.contributions.last().map_or(i64::MIN, |last| last.at.as_micros().saturating_sub(horizon));
+        let many = notes.contributions.len().saturating_sub(MAX_CONTRIBUTIONS);
+        let old = notes.contributions.partition_point(|other| other.at.as_micros() < oldest);
+        notes.contributions.drain(..many.max(old));
     }
 
     /// Keeps the event for the stages that it may be of. Unlike other evidence that is done for every event: of which a
@@ -449,7 +472,9 @@ impl Taken<'_> {
             }
             None => &mut notes.approach,
         };
-        if let Some(cause) = self.cause {
+        if !notes.contributions.is_empty() {
+            evidence.contributions.clone_from(&notes.contributions);
+        } else if let Some(cause) = self.cause {
             self.note_cause(evidence, cause);
         }
         if let Some(rule) = self.tap.one_of {

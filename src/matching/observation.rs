@@ -144,6 +144,8 @@ pub struct Plan {
     taps: Vec<Tap>,
     /// The taps of a rule, by index of the rule.
     by_rule: Vec<Vec<u16>>,
+    /// Through which alerts that open add to risk.
+    risk: Vec<u16>,
     secret: Secret,
 }
 
@@ -161,6 +163,7 @@ impl Plan {
             windows: Vec::new(),
             taps: Vec::new(),
             by_rule: vec![Vec::new(); rules.rules.len()],
+            risk: Vec::new(),
             secret,
         };
         let fingerprints = fingerprints(rules);
@@ -204,6 +207,39 @@ impl Plan {
                     plan.add(index, tap);
                 }
                 Body::Detection(_) => {}
+                Body::Correlation(linked) if linked.correlation.kind.is_risk() => {
+                    let correlation = &linked.correlation;
+                    // Each entity is a subject by itself.
+                    for name in &correlation.group_by {
+                        let group_by = vec![name.clone()];
+                        let number = plan.taps.len() as u16;
+                        plan.taps.push(Tap {
+                            window: plan.windows.len() as u16,
+                            level: 1,
+                            one_of: None,
+                            grouping: grouping(&group_by),
+                            subject_number: number,
+                            fields: std::iter::once(schema.intern(name)).collect(),
+                            asks_for_places: false,
+                            may_miss: false,
+                            value: ValueOf::Occurrence,
+                        });
+                        plan.risk.push(number);
+                        let mut hasher = blake3::Hasher::new();
+                        hasher.update(&fingerprints[index]).update(name.as_bytes());
+                        plan.windows.push(PlannedWindow {
+                            rule: index,
+                            spec: spec_of(correlation, lateness),
+                            group_by,
+                            level: 1,
+                            feeds: false,
+                            reported: rule.reported,
+                            inhibited_by: Vec::new(),
+                            fingerprint: *hasher.finalize().as_bytes(),
+                            rank: 0,
+                        });
+                    }
+                }
                 Body::Correlation(linked) => {
                     let correlation = &linked.correlation;
                     plan.windows.push(PlannedWindow {
@@ -235,7 +271,7 @@ impl Plan {
                             // What is usual for those of which it is not known: without it nobody would watch them.
                             may_miss: correlation.baseline.is_some(),
                             value: match &correlation.kind {
-                                Kind::EventCount => ValueOf::Occurrence,
+                                Kind::EventCount | Kind::EntityRisk { .. } => ValueOf::Occurrence,
                                 Kind::Temporal | Kind::TemporalOrdered => ValueOf::Rule(place as u8),
                                 Kind::ValueCount(fields) => {
                                     ValueOf::Distinct(fields.iter().map(&mut field).collect())
@@ -324,6 +360,11 @@ impl Plan {
     /// Numbers of the taps through which matches of a detection, or findings of a correlation, go.
     pub fn taps_of(&self, rule: usize) -> &[u16] {
         &self.by_rule[rule]
+    }
+
+    /// Numbers of the taps through which alerts that open add to the risk of entities.
+    pub fn risk_taps(&self) -> &[u16] {
+        &self.risk
     }
 
     /// A tap by its number.
@@ -465,6 +506,7 @@ fn spec_of(correlation: &Correlation, lateness: std::time::Duration) -> Spec {
         Kind::ValueSum(_) => Measure::Sum,
         Kind::ValueAvg(_) => Measure::Mean,
         Kind::ValuePercentile(_, percentile) => Measure::Percentile(*percentile),
+        Kind::EntityRisk { half_life, .. } => Measure::Risk(*half_life),
         Kind::ImpossibleTravel { min_km, .. } => Measure::Travel(Limits {
             min_km: *min_km,
             min_km_per_hour: correlation.condition.first().map_or(f64::INFINITY, |(_, least)| *least),

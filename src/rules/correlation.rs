@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::Severity;
 use super::baseline::Baseline;
 use super::detection::Comparison;
 use super::fault::Faults;
@@ -83,6 +84,14 @@ pub enum Kind {
         /// Networks whose matches are not counted, beside those that are known as relays.
         ignore: Vec<String>,
     },
+    /// What alerts of other rules about an entity add up to, by [`super::entity_risk`]: `group_by` are the fields that name
+    /// entities, each by itself.
+    EntityRisk {
+        /// In which a score is halved.
+        half_life: Duration,
+        /// By severity.
+        scores: [f64; Severity::ALL.len()],
+    },
 }
 
 /// Where a match is.
@@ -94,6 +103,7 @@ impl Kind {
         match self {
             Self::FirstSeen { .. } => "first_seen",
             Self::ImpossibleTravel { .. } => "impossible_travel",
+            Self::EntityRisk { .. } => "entity_risk",
             _ => "correlation",
         }
     }
@@ -101,7 +111,7 @@ impl Kind {
     /// The fields whose values are measured.
     pub fn fields(&self) -> Vec<&str> {
         match self {
-            Self::EventCount | Self::Temporal | Self::TemporalOrdered => Vec::new(),
+            Self::EventCount | Self::Temporal | Self::TemporalOrdered | Self::EntityRisk { .. } => Vec::new(),
             Self::ValueCount(fields) | Self::FirstSeen { fields, .. } => {
                 fields.iter().map(String::as_str).collect()
             }
@@ -113,6 +123,11 @@ impl Kind {
     /// Whether what is known of a group is to outlast a restart: it goes back further than what is read again.
     pub const fn is_long_lived(&self) -> bool {
         matches!(self, Self::FirstSeen { .. } | Self::ImpossibleTravel { .. })
+    }
+
+    /// Whether it looks at the alerts of all other rules.
+    pub const fn is_risk(&self) -> bool {
+        matches!(self, Self::EntityRisk { .. })
     }
 }
 

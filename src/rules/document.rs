@@ -7,7 +7,8 @@ use super::fault::{Faults, Place, RuleError};
 use super::nearest::{did_you_mean, misspelt};
 use super::yaml::{self, Data, Node};
 use super::{
-    Body, Detection, LinkedCorrelation, Rule, Severity, correlation, detection, first_seen, stages, travel,
+    Body, Detection, LinkedCorrelation, Rule, Severity, correlation, detection, entity_risk, first_seen,
+    stages, travel,
 };
 use crate::event::Class;
 
@@ -83,6 +84,7 @@ fn read_document(document: &Node, file: &str, builtin: bool, faults: &mut Faults
         place: Place { file: file.to_owned(), line },
         builtin,
         inhibited_by: extension.inhibited_by,
+        risk: extension.risk,
         stages: extension.stages.map(|(stages, _)| stages).unwrap_or_default(),
         reported: !extension.is_silent,
         mode: extension.mode,
@@ -91,7 +93,7 @@ fn read_document(document: &Node, file: &str, builtin: bool, faults: &mut Faults
 }
 
 /// The keys under which a rule says what it looks for, one of which it has.
-const BODIES: [&str; 4] = ["detection", "correlation", "first_seen", "impossible_travel"];
+const BODIES: [&str; 5] = ["detection", "correlation", "entity_risk", "first_seen", "impossible_travel"];
 
 fn body_of(
     document: &Node,
@@ -129,6 +131,7 @@ fn body_of(
     }
     let mut correlation = match key {
         "first_seen" => first_seen::parse(node, generate, faults)?,
+        "entity_risk" => entity_risk::parse(node, faults)?,
         "impossible_travel" => travel::parse(node, generate, faults)?,
         _ => correlation::parse(node, generate, faults)?,
     };
@@ -147,6 +150,7 @@ const KEYS: &[&str] = &[
     "date",
     "description",
     "detection",
+    "entity_risk",
     "falsepositives",
     "fields",
     "filter",

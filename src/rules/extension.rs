@@ -9,7 +9,7 @@ use super::detection::Placeholders;
 use super::fault::Faults;
 use super::nearest::did_you_mean;
 use super::yaml::{Data, Node};
-use super::{Severity, stages};
+use super::{Severity, entity_risk, stages};
 
 const KEYS: &[&str] = &[
     "advice",
@@ -21,6 +21,7 @@ const KEYS: &[&str] = &[
     "placeholders",
     "baseline",
     "stages",
+    "risk",
 ];
 
 /// The `x-watchbell` block: what Sigma has no key for.
@@ -42,6 +43,8 @@ pub struct Extension {
     pub baseline: Option<(Baseline, usize)>,
     /// Whether what the rule finds is for people.
     pub mode: Mode,
+    /// What an alert adds to the risk of an entity.
+    pub risk: Option<f64>,
     /// From how many stages on which severity, and the line that says so.
     pub stages: Option<(Vec<(u32, Severity)>, usize)>,
 }
@@ -91,6 +94,12 @@ impl Extension {
                         faults.note(entry.line, &path, format!("live or shadow, not '{word}'{nearest}"));
                     }
                 },
+                "risk" => {
+                    extension.risk = entity_risk::score(&entry.value);
+                    if extension.risk.is_none() {
+                        faults.note(entry.line, &path, "a number that is not negative".to_owned());
+                    }
+                }
                 "stages" => {
                     extension.stages = Some((stages::parse(&entry.value, &path, faults), entry.line));
                 }

@@ -9,6 +9,7 @@ pub mod condition;
 pub mod correlation;
 pub mod detection;
 mod document;
+pub mod entity_risk;
 mod extension;
 pub mod fault;
 pub mod files;
@@ -146,6 +147,8 @@ pub struct Rule {
     pub inhibited_by: Vec<String>,
     /// From how many stages of a sequence on which severity, rising; empty for rules without stages.
     pub stages: Vec<(u32, Severity)>,
+    /// What an alert of it adds to the risk of an entity, where the rule says so.
+    pub risk: Option<f64>,
     /// What it looks for.
     pub body: Body,
 }
@@ -195,6 +198,17 @@ impl Rule {
     pub fn severity_at(&self, measured: f64) -> Severity {
         let reached = self.stages.iter().take_while(|(number, _)| f64::from(*number) <= measured);
         reached.last().map_or(self.severity, |(_, severity)| *severity)
+    }
+
+    /// What an alert of this severity adds to the risk of an entity, for rules about that.
+    pub fn score_of(&self, severity: Severity) -> f64 {
+        match &self.body {
+            Body::Correlation(linked) => match &linked.correlation.kind {
+                correlation::Kind::EntityRisk { scores, .. } => scores[severity as usize],
+                _ => 0.0,
+            },
+            _ => 0.0,
+        }
     }
 
     /// What subjects of the rule are made of.

@@ -122,6 +122,9 @@ impl RuleSet {
             for (index, rule) in self.rules.iter().enumerate() {
                 let Body::Correlation(linked) = &rule.body else { continue };
                 references += linked.correlation.rules.len();
+                if linked.correlation.kind.is_risk() {
+                    references += linked.correlation.group_by.len();
+                }
                 if references > MAX_REFERENCES {
                     broken.push((
                         index,

@@ -266,6 +266,7 @@ fn rule_of(expression: &Expression) -> Rule {
         description: String::new(),
         severity: Severity::Informational,
         stages: Vec::new(),
+        risk: None,
         tags: Vec::new(),
         false_positives: Vec::new(),
         advice: String::new(),

@@ -7,14 +7,15 @@
 //! The memory of a window is bounded whatever its threshold. Each kind is exact up to a stated size and has a stated
 //! error beyond it: [`runs`] (counts, sums, means), [`distinct`] (distinct values, and rules that matched),
 //! [`order`] (rules that matched in order), [`sample`] (percentiles), [`seen`] (values that are new), [`travel`] (two
-//! places too far apart). [`baseline`] does not slide: it goes in ticks, and compares each with those before. [`table`]
-//! bounds the number of windows.
+//! places too far apart), [`risk`] (scores that decay). [`baseline`] does not slide: it goes in ticks, and compares each
+//! with those before. [`table`] bounds the number of windows.
 //!
 //! Nothing here knows what is counted, or reads a clock.
 
 pub mod baseline;
 pub mod distinct;
 pub mod order;
+pub mod risk;
 pub mod runs;
 pub mod sample;
 pub mod seen;
@@ -31,6 +32,7 @@ use crate::rules::detection::Comparison;
 use baseline::series::{Asked, Series};
 use distinct::Distinct;
 use order::Order;
+use risk::Risk;
 use runs::{Runs, Sum};
 use sample::Sample;
 use seen::{Learning, Seen};
@@ -57,6 +59,8 @@ pub enum Measure {
     New(Learning),
     /// How fast somebody would have travelled, in kilometres an hour.
     Travel(Limits),
+    /// The sum of the values, halved each time that this has passed.
+    Risk(Duration),
 }
 
 impl Measure {
@@ -193,6 +197,8 @@ pub enum Window {
     Seen(Box<Seen>),
     /// Places.
     Travel(Box<Travel>),
+    /// Scores.
+    Risk(Box<Risk>),
 }
 
 /// A window that outlasts a restart, as it is written down.
@@ -218,6 +224,7 @@ impl Window {
             Measure::Baseline(asked) => Self::Baseline(Box::new(Series::new(&asked))),
             Measure::New(_) => Self::Seen(Box::default()),
             Measure::Travel(_) => Self::Travel(Box::default()),
+            Measure::Risk(_) => Self::Risk(Box::default()),
         }
     }
 
@@ -255,6 +262,7 @@ impl Window {
                 Measure::Travel(limits) => travel.observe(spec, limits, at, position),
                 _ => Reading::nothing(at.as_micros()),
             },
+            (Self::Risk(risk), Observed::Number(number)) => risk.observe(spec, at, number),
             // An observation without the value that is measured is not an observation of it.
             _ => Reading::nothing(at.as_micros()),
         }
@@ -299,7 +307,7 @@ impl Window {
             Self::Order(order) => order.latest(),
             Self::Sample(sample) => sample.latest(),
             // They are not asked: what they look for has no threshold that others could be tried for.
-            Self::Baseline(_) | Self::Seen(_) | Self::Travel(_) => None,
+            Self::Baseline(_) | Self::Seen(_) | Self::Travel(_) | Self::Risk(_) => None,
         };
         latest.map(Timestamp::from_micros)
     }
@@ -314,7 +322,7 @@ impl Window {
             Self::Distinct(distinct) => distinct.read_again(spec, at, span),
             Self::Order(order) => order.read(spec, at),
             Self::Sample(sample) => sample.read_late(spec, at),
-            Self::Baseline(_) | Self::Seen(_) | Self::Travel(_) => Reading::nothing(at),
+            Self::Baseline(_) | Self::Seen(_) | Self::Travel(_) | Self::Risk(_) => Reading::nothing(at),
         }
     }
 
@@ -329,6 +337,7 @@ impl Window {
             Self::Baseline(series) => size_of::<Series>() + series.heap_bytes(),
             Self::Seen(seen) => size_of::<Seen>() + seen.heap_bytes(),
             Self::Travel(travel) => size_of::<Travel>() + travel.heap_bytes(),
+            Self::Risk(risk) => size_of::<Risk>() + risk.heap_bytes(),
         }
     }
 }

@@ -21,6 +21,7 @@ mod privacy;
 mod quality;
 mod recovery;
 mod restarts;
+mod risk;
 mod sends;
 mod serve;
 mod service;

@@ -191,6 +191,25 @@ fn a_sequence_goes_on_where_it_was() {
 }
 
 #[test]
+fn risk_goes_on_where_it_was() {
+    let rules = crate::risk::risk_rules();
+    let lines = crate::risk::risk_lines();
+    let whole = told_with_a_break(&rules, &lines, &Format::Json, &[]);
+    let of_risk = whole.records.values().filter(|record| record.contains("entity_risk")).count();
+    assert_eq!(of_risk, 1);
+    for end in 1..lines.len() {
+        let broken = told_with_a_break(&rules, &lines, &Format::Json, &[end]);
+        assert_same(&whole, &broken, &format!("after line {end}"));
+        for unknown in 1..4 {
+            let broken = told_with_a_crash(&rules, &lines, &Format::Json, &[end], unknown);
+            assert_eq!(whole.alerts(), broken.alerts(), "after line {end}, {unknown} unknown");
+            // What began and ended in what is not known is told once more, by the same id.
+            assert!(whole.opened.keys().eq(broken.opened.keys()), "after line {end}, {unknown} unknown");
+        }
+    }
+}
+
+#[test]
 fn every_kind_of_rule_goes_on_where_it_was() {
     let config = Config {
         lines: 6_000,
