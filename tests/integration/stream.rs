@@ -86,6 +86,22 @@ pub fn count(registry: &Registry, series: &str) -> f64 {
 }
 
 #[tokio::test]
+async fn an_alert_that_rises_is_told_to_those_who_ask_for_what_it_has_become() {
+    let (hub, _) = hub(Limits::default());
+    let request = json!({"subscribe": ["alerts"], "alerts": {"severity": "high"}});
+    let subscriber = subscribed(&hub, request).await;
+    hub.publish_alert(Change::Opened, &alert("chain", Severity::Medium, "", "192.0.2.1"));
+    let before = Severity::Medium;
+    hub.publish_alert(Change::Escalated { before }, &alert("chain", Severity::Critical, "", "192.0.2.1"));
+    let told = waiting(&subscriber);
+    assert_eq!(told.len(), 1);
+    assert_eq!(
+        (&told[0]["change"], &told[0]["alert"]["severity"]),
+        (&json!("escalated"), &json!("critical"))
+    );
+}
+
+#[tokio::test]
 async fn alerts_are_numbered_without_gaps_and_filtered() {
     let (hub, registry) = hub(Limits::default());
     hub.publish_alert(Change::Opened, &alert("before", Severity::High, "", "192.0.2.1"));
