@@ -2,7 +2,7 @@
 //!
 //! A normal tail would call a deviation of eight standard deviations impossible; in traffic it is Tuesday. So what is
 //! looked at is not the deviation but its depth, which of normal noise is the root of its surprise in bits. The depth
-//! that one tick in [`RARITY`] goes beyond is tracked, and beyond it the tail is taken for exponential, with a mean
+//! that one tick in a hundred goes beyond is tracked, and beyond it the tail is taken for exponential, with a mean
 //! that is tracked as well. The bits rank surprises, of one series and of several; they are no calibrated probability.
 
 use serde::{Deserialize, Serialize};
