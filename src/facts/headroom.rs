@@ -4,7 +4,7 @@
 //! shared by all numbers of a portfolio. Who has a token of it can use it up, and then nothing of the business's own is
 //! delivered any more; and a limit that is nearly used up in an ordinary week is one that should be raised in time.
 //!
-//! People are counted by the minute ([`Recipients`]), by the portfolio where it is known and else by the account, out of
+//! People are counted by the minute (`recipients`), by the portfolio where it is known and else by the account, out of
 //! statuses `sent` of messages that are charged as begun by the business, or by the template that they are made of where
 //! nothing is said about charges. The limit is the one that was last said, or the configured one.
 

@@ -2,7 +2,7 @@
 //!
 //! Who diverts the webhooks of a number takes its messages away from here and leaves no other trace: the number falls
 //! silent while other numbers are heard, or news of the account. If all are silent it is the feed that is broken, or was
-//! cut. What is usual is learned for each number and for the feed ([`Rhythm`]), in times of receipt.
+//! cut. What is usual is learned for each number and for the feed (`rhythm`), in times of receipt.
 //!
 //! Silence is judged only while time is told at least once a minute: what was not watched was not silent.
 

@@ -1,7 +1,7 @@
 //! Where an address is: databases that the operator has, in MaxMind's format.
 //!
 //! A database says what it says: country, city and position, or the network's number and name. What it gives is found by
-//! looking into it, so that any vendor's will do ([`record`]). They are read into memory whole and checked when they are
+//! looking into it, so that any vendor's will do (`record`). They are read into memory whole and checked when they are
 //! opened: beside the memory that the configuration allows, as many bytes as the files have.
 //!
 //! A lookup walks the bits of the address and decodes a few texts. It is done for events that a rule asks it for, and for

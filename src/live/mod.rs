@@ -144,6 +144,8 @@ pub struct Live {
     budget: Budget,
     input: Input,
     commands: mpsc::UnboundedReceiver<Command>,
+    /// What was asked while the journal was read back.
+    deferred: Vec<Command>,
     streams: Streams,
     hub: Arc<Hub>,
     observers: Observers,
@@ -187,6 +189,7 @@ impl Live {
             budget,
             input,
             commands,
+            deferred: Vec::new(),
             streams: Streams::default(),
             hub,
             observers,
@@ -202,15 +205,20 @@ impl Live {
         let runtime = Handle::current();
         let thread = std::thread::Builder::new().name("engine".to_owned()).spawn(move || {
             let _life = life;
-            if let Some(recovery) = recovery {
-                live.recover(recovery);
+            let is_ready = recovery.is_none_or(|recovery| live.recover(recovery));
+            if is_ready {
+                live.run(&runtime);
+            } else {
+                live.let_go(&runtime);
             }
-            live.run(&runtime);
         })?;
         Ok((control, thread))
     }
 
     fn run(&mut self, runtime: &Handle) {
+        for command in std::mem::take(&mut self.deferred) {
+            self.obey(command);
+        }
         let mut next_tick = Instant::now() + TICK;
         while let Some(Taken { mut lines, complete, is_whole }) =
             self.input.take(MAX_STEP_BYTES, self.part_due.is_some())
@@ -262,6 +270,25 @@ impl Live {
             let engine = &self.engine;
             let parts = parts.iter().filter_map(|part| Some((*part, engine.memory(*part)?)));
             self.teller.keep_memory(parts);
+        }
+    }
+
+    /// Whether it was asked to stop; what else was asked waits.
+    fn is_asked_to_stop(&mut self) -> bool {
+        let mut is_asked = false;
+        while let Ok(command) = self.commands.try_recv() {
+            match command {
+                Command::Stop => is_asked = true,
+                other => self.deferred.push(other),
+            }
+        }
+        is_asked
+    }
+
+    /// Takes what comes and counts nothing of it: it is in the journal, and will be counted at the next start.
+    fn let_go(&mut self, runtime: &Handle) {
+        while self.input.take(MAX_STEP_BYTES, false).is_some() {
+            runtime.block_on(self.input.wait());
         }
     }
 

@@ -45,16 +45,24 @@ struct Done {
     blocks: u64,
     unreadable: u64,
     lines: u64,
+    /// Whether it was asked to stop before the end.
+    was_stopped: bool,
     /// Between which times the journal has lost blocks, a hundred at most.
     lost: Vec<(Timestamp, Timestamp)>,
 }
 
 impl Live {
-    /// Counts what was counted before, and what had not been counted yet.
-    pub(super) fn recover(&mut self, recovery: Recovery) {
+    /// Counts what was counted before, and what had not been counted yet. `false` when it was asked to stop meanwhile.
+    pub(super) fn recover(&mut self, recovery: Recovery) -> bool {
         let Recovery { journal, last_block, counted_up_to, on_progress, on_end } = recovery;
         let began = Instant::now();
         match self.read_back(&journal, last_block, counted_up_to, &on_progress) {
+            Ok(done) if done.was_stopped => {
+                tracing::info!(
+                    "asked to stop while the journal was read back: it is read from the beginning next time"
+                );
+                return false;
+            }
             Ok(done) => {
                 self.teller.note_lost(&journal, &done.lost);
                 tracing::info!(
@@ -73,6 +81,7 @@ impl Live {
         self.engine.counting_block(None);
         self.engine.resume(intake::now());
         on_end();
+        true
     }
 
     fn read_back(
@@ -103,6 +112,10 @@ impl Live {
         let blocks = journal.read_from(from)?;
         let mut first_block = None;
         for block in blocks {
+            if self.is_asked_to_stop() {
+                done.was_stopped = true;
+                return Ok(done);
+            }
             let block = match block {
                 Ok(block) => block,
                 Err(unreadable) => {
