@@ -19,19 +19,19 @@ const VERSION: u8 = 1;
 
 /// A part as it is written down.
 #[derive(Serialize, Deserialize)]
-struct Part<W> {
+struct Part {
     /// By what rules are known, and in entries their places here.
     rules: Vec<Fingerprint>,
-    entries: Vec<Entry<W>>,
+    entries: Vec<Entry>,
 }
 
 #[derive(Serialize, Deserialize)]
-struct Entry<W> {
+struct Entry {
     key: u128,
     rule: u16,
     /// When it is too old to matter, as the table has it, in microseconds.
     idle_at: i64,
-    window: W,
+    window: Lasting,
 }
 
 /// Which blocks are in each part of the memory already.
@@ -105,7 +105,7 @@ impl Engine {
         if *version != VERSION {
             return Err(MemoryError::Version);
         }
-        let read: Part<Lasting> =
+        let read: Part =
             postcard::from_bytes(bytes).map_err(|error| MemoryError::Malformed(error.to_string()))?;
         let windows = &self.shared.plan.windows;
         let places: Vec<Option<usize>> = read

@@ -71,11 +71,10 @@ pub struct Trial {
 pub fn threshold_of(rule: &Rule) -> Option<f64> {
     let Body::Correlation(linked) = &rule.body else { return None };
     let correlation = &linked.correlation;
-    let is_learnt = matches!(correlation.kind, Kind::FirstSeen { .. } | Kind::ImpossibleTravel { .. });
-    if is_learnt || correlation.baseline.is_some() {
+    if correlation.kind.is_long_lived() || correlation.baseline.is_some() {
         return None;
     }
-    let mut thresholds = linked.correlation.condition.iter().filter(|(comparison, _)| is_least(*comparison));
+    let mut thresholds = correlation.condition.iter().filter(|(comparison, _)| is_least(*comparison));
     thresholds.next().filter(|_| thresholds.next().is_none()).map(|(_, threshold)| *threshold)
 }
 

@@ -209,7 +209,7 @@ impl Metrics {
     /// Starts the series of the engine's rules.
     pub fn follow_rules(&mut self, engine: &Engine) {
         self.would_fire.reset();
-        self.follow_trials(engine, Timestamp::default());
+        self.follow_trials(engine, &engine.would_fire(Some(Timestamp::default())));
         let counts = engine.counts();
         let reported: Vec<usize> =
             engine.shared().plan.windows.iter().filter(|w| w.reported).map(|w| w.rule).collect();
@@ -260,13 +260,13 @@ impl Metrics {
         }
     }
 
-    /// Takes over what rules would have said with other thresholds in the day before `now`.
-    pub fn follow_trials(&self, engine: &Engine, now: Timestamp) {
-        for WouldFire { rule, alerts } in engine.would_fire(Some(now)) {
-            let name = engine.shared().rules[rule].name.name.as_str();
+    /// Takes over what rules would have said with other thresholds.
+    pub fn follow_trials(&self, engine: &Engine, would_fire: &[WouldFire]) {
+        for WouldFire { rule, alerts } in would_fire {
+            let name = engine.shared().rules[*rule].name.name.as_str();
             for (factor, (_, count)) in FACTORS.iter().zip(alerts) {
                 let labels = [name, &factor.to_string()];
-                self.would_fire.with_label_values(&labels).set(i64::try_from(count).unwrap_or(i64::MAX));
+                self.would_fire.with_label_values(&labels).set(i64::try_from(*count).unwrap_or(i64::MAX));
             }
         }
         let untried = &self.would_fire_untried;

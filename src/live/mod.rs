@@ -377,8 +377,9 @@ impl Live {
         self.teller.tell(news_of(transitions), now);
         if self.ticks.is_multiple_of(TICKS_PER_UPDATE) {
             self.tell_updates(now);
-            self.metrics.follow_trials(&self.engine, now);
-            self.reports.write(&self.engine, now);
+            let would_fire = self.engine.would_fire(Some(now));
+            self.metrics.follow_trials(&self.engine, &would_fire);
+            self.reports.write(&self.engine, &would_fire, now);
         }
         self.observers.advance(now);
         self.teller.note();

@@ -53,8 +53,27 @@ impl Observers {
 
     /// Looks at what has been read and is not counted yet.
     pub fn observe(&mut self, engine: &Engine, received: Timestamp) {
+        self.look(engine, received, |_, _| {});
+    }
+
+    /// Looks at what was counted before. The names of numbers are known from it again.
+    pub fn observe_again(&mut self, engine: &Engine, received: Timestamp) {
+        let context = self.kept.as_ref().map(|(_, context)| Arc::clone(context));
+        self.look(engine, received, |pseudonym, id| {
+            if let Some(context) = &context {
+                context.numbers.learn(pseudonym, id);
+            }
+        });
+    }
+
+    /// `name` is told both names of each number that has both.
+    fn look(&mut self, engine: &Engine, received: Timestamp, name: impl Fn(&str, &str)) {
         let Self { config, tenants, .. } = self;
         engine.for_each_messaging_event(|source, at, event| {
+            let names = (event.text(field::WHATSAPP_NUMBER_PSEUDONYM), event.text(field::WHATSAPP_NUMBER_ID));
+            if let (Some(pseudonym), Some(id)) = names {
+                name(pseudonym, id);
+            }
             // Looked up by the borrowed name: a new one is the exception.
             if !tenants.contains_key(&source.tenant) {
                 tenants.insert(source.tenant.clone(), Tenant::new(&source.tenant, config));
@@ -64,20 +83,6 @@ impl Observers {
             }
         });
         self.collect(received);
-    }
-
-    /// Looks at what was counted before. The names of numbers are known from it again.
-    pub fn observe_again(&mut self, engine: &Engine, received: Timestamp) {
-        if let Some((_, context)) = &self.kept {
-            engine.for_each_messaging_event(|_, _, event| {
-                let text = |id| event.text(id);
-                let names = (text(field::WHATSAPP_NUMBER_PSEUDONYM), text(field::WHATSAPP_NUMBER_ID));
-                if let (Some(pseudonym), Some(id)) = names {
-                    context.numbers.learn(pseudonym, id);
-                }
-            });
-        }
-        self.observe(engine, received);
     }
 
     /// Says that it is `now`; for once a second, and not while events are counted again.

@@ -10,7 +10,7 @@ use crate::engine::recovery::{KnownAlert, Recovered};
 use crate::event::Timestamp;
 use crate::facts;
 use crate::intake::{self, Lines, Stream};
-use crate::journal::{AlertFilter, Journal, Memory, OpenError, StoredBlock};
+use crate::journal::{AlertFilter, Journal, Listed, Memory, OpenError, StoredBlock};
 use crate::stream::Change;
 
 /// How often it is said how far it has come.
@@ -101,15 +101,17 @@ impl Live {
             let is_due = alert.resolved_at.is_none_or(|at| at >= from);
             is_due.then(|| KnownAlert::parse(text).ok()).flatten()
         });
-        self.engine.recover(known.collect());
-        self.remember(journal)?;
+        let known = known.collect();
+        let (memories, blocks) = (journal.memories()?, journal.read_from(from)?);
+        // Nothing fails any more: an engine that waits for the end of this tells of no alert.
+        self.engine.recover(known);
+        self.remember(memories);
         let mut done = Done::default();
         let mut streams = Streams::default();
         let mut is_known = true;
         let mut at = Timestamp::default();
         let mut last = None;
         let mut told = Instant::now();
-        let blocks = journal.read_from(from)?;
         let mut first_block = None;
         for block in blocks {
             if self.is_asked_to_stop() {
@@ -159,8 +161,7 @@ impl Live {
     }
 
     /// Takes in what outlasts a restart.
-    fn remember(&mut self, journal: &Journal) -> Result<(), OpenError> {
-        let memories = journal.memories()?;
+    fn remember(&mut self, memories: Listed<Memory>) {
         let (mut windows, mut unreadable) = (0, memories.unreadable);
         for Memory { part, block, body } in memories.rows {
             match self.engine.remember(part, block, &body) {
@@ -172,7 +173,6 @@ impl Live {
             }
         }
         tracing::debug!(windows, unreadable, "what was learned before is there");
-        Ok(())
     }
 
     /// Everything up to here had been told before.

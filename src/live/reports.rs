@@ -43,11 +43,14 @@ pub struct Fired {
 }
 
 impl Reports {
-    /// Writes down what the engine knows about the day before `now`.
-    pub fn write(&self, engine: &Engine, now: Timestamp) {
-        let rules = engine.would_fire(Some(now)).into_iter().map(|WouldFire { rule, alerts }| RuleWhatIf {
-            rule: engine.shared().rules[rule].name.name.clone(),
-            thresholds: alerts.into_iter().map(|(threshold, alerts)| Fired { threshold, alerts }).collect(),
+    /// Writes down what rules would have said in the day before `now`.
+    pub fn write(&self, engine: &Engine, would_fire: &[WouldFire], now: Timestamp) {
+        let rules = would_fire.iter().map(|WouldFire { rule, alerts }| RuleWhatIf {
+            rule: engine.shared().rules[*rule].name.name.clone(),
+            thresholds: alerts
+                .iter()
+                .map(|(threshold, alerts)| Fired { threshold: *threshold, alerts: *alerts })
+                .collect(),
         });
         let report = WhatIf { at: Some(now), hours: 24, rules: rules.collect() };
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = report;
